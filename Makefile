@@ -1,0 +1,178 @@
+# valija: one Makefile for the whole house. `make` builds into build/;
+# variants build beside it: TEST=1 (test clock), SAN=1 (sanitizers).
+# DEV=1 makes warnings fatal. Each program has one line: what it links.
+
+ifdef SAN
+O ?= build-san
+else ifdef TEST
+O ?= build-test
+else
+O ?= build
+endif
+DESTDIR ?=
+
+conf = $(shell sed -n '$(2)p;$(2)q' conf-files/$(1))
+CC := $(call conf,conf-cc,1)
+LD := $(call conf,conf-ld,1)
+QMAIL := $(call conf,conf-qmail,1)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wwrite-strings \
+	-Wcast-qual -Wpointer-arith -Wformat=2 -Wvla -Wundef \
+	-Wimplicit-fallthrough -Wconversion -Wno-sign-conversion \
+	-Wnull-dereference
+HARDEN := -fno-common -fstack-protector-strong -fstack-clash-protection \
+	-fcf-protection=full -fno-delete-null-pointer-checks -fPIE
+OPT := -O2 -g -D_FORTIFY_SOURCE=2
+LDHARD := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code
+STATIC := -static-pie
+DYNAMIC := -pie
+
+ifdef SAN
+OPT := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer \
+	-fno-sanitize-recover=undefined
+LDHARD += -fsanitize=address,undefined
+STATIC := -pie
+endif
+ifdef DEV
+WARN += -Werror
+endif
+ifdef TEST
+DEFS := -DVALIJA_TEST
+endif
+ifdef SAN
+DEFS := -DVALIJA_TEST -DVALIJA_SAN
+endif
+
+CFLAGS = -std=c17 -D_GNU_SOURCE $(DEFS) $(OPT) $(WARN) $(HARDEN) \
+	-I. -I$(O) -include $(O)/conf.h
+
+# V=1 shows the commands.
+ifdef V
+say := @:
+Q :=
+else
+say := @echo
+Q := @
+endif
+
+# ---- the library -----------------------------------------------------
+
+LIB := $(patsubst %.c,%,$(wildcard lib/*.c))
+
+# ---- programs: NAME = the sources it is made of (without .c) ----------
+# NAME.libs adds libraries; NAME.dynamic = yes links dynamically (NSS).
+
+PROGS :=
+
+# smtpd/
+
+# queue/
+
+# send/
+
+# lspawn/
+
+# local/
+
+# rspawn/
+
+# remote/
+
+# popd/
+
+# auth/
+
+# tools/daemontools/
+
+# tools/ucspi/
+
+# tools/inject/
+
+# tools/maildir/
+
+# tools/vpopmail/
+
+# What a unit test or fuzz target links beside lib.a: NAME := sources
+
+# ---- rules -------------------------------------------------------------
+
+obj = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
+BINS := $(addprefix $(O)/bin/,$(PROGS))
+
+.PHONY: all lib check unit fuzz-replay system soak bench lint install \
+	setup clean tests fuzz
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+all: $(BINS)
+lib: $(O)/lib.a
+
+$(O)/conf.h: $(wildcard conf-files/conf-*) Makefile
+	@mkdir -p $(O)
+	@{ echo '/* made from conf-files/ */'; \
+	echo '#define CONF_QMAIL "$(QMAIL)"'; \
+	echo '#define CONF_VPOPMAIL "$(call conf,conf-vpopmail,1)"'; \
+	echo '#define CONF_BREAK "$(call conf,conf-break,1)"'; \
+	echo '#define CONF_SPLIT $(call conf,conf-split,1)'; \
+	echo '#define CONF_SPAWN $(call conf,conf-spawn,1)'; \
+	echo '#define CONF_PATRN 0$(call conf,conf-patrn,1)'; } >$@.new
+	@cmp -s $@.new $@ && rm $@.new && touch $@ || mv $@.new $@
+
+$(O)/obj/%.o: %.c $(O)/conf.h
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/lib.a: $(call obj,$(LIB))
+	$(say) AR $@
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+define program
+$(O)/bin/$(1): $$(call obj,$$($(1))) $(O)/lib.a
+	@mkdir -p $(O)/bin
+	$$(say) LD $$@
+	$$(Q)$(LD) $$(if $$($(1).dynamic),$(DYNAMIC),$(STATIC)) $(LDHARD) -o $$@ $$^ $$($(1).libs)
+endef
+$(foreach p,$(PROGS),$(eval $(call program,$(p))))
+
+# ---- tests: tests/unit/test_X.c links lib.a and what test_X names ------
+
+UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+define unit
+$(O)/tests/$(1): $(O)/obj/tests/unit/$(1).o $$(call obj,$$($(1))) $(O)/lib.a
+	@mkdir -p $(O)/tests
+	$$(say) LD $$@
+	$$(Q)$(LD) $(DYNAMIC) $(LDHARD) -o $$@ $$^ $$($(1).libs) -lcdb -lcmocka
+endef
+$(foreach t,$(UNIT),$(eval $(call unit,$(t))))
+
+# Fuzz targets: replayed by gcc builds in check, driven by clang in `make fuzz`.
+define fuzz
+$(O)/tests/$(1): $(O)/obj/tests/fuzz/$(1).o $(O)/obj/tests/fuzz/replay.o $$(call obj,$$($(1))) $(O)/lib.a
+	@mkdir -p $(O)/tests
+	$$(say) LD $$@
+	$$(Q)$(LD) $(DYNAMIC) $(LDHARD) -o $$@ $$^ $$($(1).libs) -lcdb
+endef
+$(foreach t,$(FUZZ),$(eval $(call fuzz,$(t))))
+
+tests: $(addprefix $(O)/tests/,$(UNIT) $(FUZZ))
+
+unit: $(addprefix $(O)/tests/,$(UNIT))
+	@set -e; for t in $(UNIT); do $(O)/tests/$$t; done
+
+fuzz-replay: $(addprefix $(O)/tests/,$(FUZZ))
+	@set -e; for t in $(FUZZ); do \
+		$(O)/tests/$$t tests/fuzz/corpus/$${t#fuzz_}; done
+
+FUZZ_SECONDS ?= 600
+fuzz:
+	@set -e; for t in $(FUZZ); do tests/fuzz/run $$t $(FUZZ_SECONDS); done
+
+clean:
+	rm -rf build build-test build-san
+
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

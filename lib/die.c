@@ -1,0 +1,105 @@
+#include "lib/die.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char *program_name = "valija";
+
+void die_name(const char *name)
+{
+	program_name = name;
+}
+
+static bool is_plain(char c)
+{
+	return c >= ' ' && c <= '~' && c != '\\';
+}
+
+void log_escape(struct str *s, struct view v)
+{
+	for (size_t i = 0; i < v.len; i++) {
+		if (is_plain(v.p[i]))
+			str_append_byte(s, v.p[i]);
+		else if (v.p[i] == '\\')
+			str_append_c(s, "\\\\");
+		else
+			str_appendf(s, "\\x%02x", (unsigned char)v.p[i]);
+	}
+}
+
+/*
+ * No allocation here: this also reports that memory is out. The message is
+ * formatted, then copied byte by byte with escapes until the line is full.
+ */
+static void PRINTF_LIKE(2, 0)
+	say(int error, const char *fmt, va_list args)
+{
+	char text[LOG_MAX_BYTES / 2];
+	char line[LOG_MAX_BYTES];
+	int len;
+	size_t n;
+
+	len = vsnprintf(text, sizeof(text), fmt, args);
+	if (len < 0)
+		len = 0;
+	if ((size_t)len >= sizeof(text))
+		len = (int)sizeof(text) - 1;
+	n = (size_t)snprintf(line, sizeof(line), "%s: ", program_name);
+	for (int i = 0; i < len && n < sizeof(line) - 200; i++) {
+		if ((text[i] >= ' ' && text[i] <= '~'))
+			line[n++] = text[i];
+		else
+			n += (size_t)snprintf(line + n, sizeof(line) - n,
+					      "\\x%02x",
+					      (unsigned char)text[i]);
+	}
+	if (error)
+		n += (size_t)snprintf(line + n, 150, ": %s", strerror(error));
+	line[n++] = '\n';
+	if (write(STDERR_FILENO, line, n) == -1) {
+		/* There is nobody left to tell. */
+	}
+}
+
+void die(int code, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(0, fmt, args);
+	va_end(args);
+	_exit(code);
+}
+
+void die_errno(int code, const char *fmt, ...)
+{
+	int error = errno;
+	va_list args;
+
+	va_start(args, fmt);
+	say(error, fmt, args);
+	va_end(args);
+	_exit(code);
+}
+
+void warn(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(0, fmt, args);
+	va_end(args);
+}
+
+void warn_errno(const char *fmt, ...)
+{
+	int error = errno;
+	va_list args;
+
+	va_start(args, fmt);
+	say(error, fmt, args);
+	va_end(args);
+	errno = error;
+}

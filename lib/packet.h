@@ -1,0 +1,36 @@
+#ifndef LIB_PACKET_H
+#define LIB_PACKET_H
+
+/*
+ * Whole messages over a SOCK_SEQPACKET socket, with at most one descriptor
+ * attached: the carrier of the job protocol (doc/delivery.md). What arrives
+ * is bytes from another process: the caller checks them.
+ */
+
+#include "lib/str.h"
+
+/* No packet is longer; bigger content travels in a memfd. */
+#define PACKET_MAX_BYTES (160 * 1024)
+
+enum packet_result {
+	PACKET_OK,
+	PACKET_EOF,   /* the other side has closed */
+	PACKET_AGAIN, /* would block; only on non-blocking sockets */
+	PACKET_BAD,   /* longer than PACKET_MAX_BYTES; it is gone */
+	PACKET_ERROR, /* errno says why */
+};
+
+/* A connected pair, both ends close-on-exec. -1 with errno. */
+int packet_pair(int fds[2]) MUST_USE;
+
+/* fd is -1 or is sent along; it stays the caller's. EMSGSIZE is an ERROR. */
+enum packet_result packet_send(int sock, struct view packet, int fd) MUST_USE;
+
+/*
+ * *packet is overwritten. *fd becomes the descriptor that came along
+ * (close-on-exec, the caller's to close) or -1.
+ */
+enum packet_result packet_receive(int sock, struct str *packet,
+				  int *fd) MUST_USE;
+
+#endif

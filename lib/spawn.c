@@ -1,0 +1,102 @@
+#include "lib/spawn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/ids.h"
+#include "lib/sig.h"
+
+/* Sources are first moved here, so that no target overwrites one. */
+#define PARKING_FD 64
+
+void spawn_fd(struct spawn *s, int from, int to)
+{
+	assert(s->fd_count < SPAWN_MAX_FDS);
+	s->fds[s->fd_count].from = from;
+	s->fds[s->fd_count].to = to;
+	s->fd_count++;
+}
+
+static bool is_target(const struct spawn *s, int fd)
+{
+	for (size_t i = 0; i < s->fd_count; i++)
+		if (s->fds[i].to == fd)
+			return true;
+	return false;
+}
+
+/* Put every descriptor in its place and close all others. */
+static int place_descriptors(const struct spawn *s)
+{
+	int parked[SPAWN_MAX_FDS];
+	int highest = 2;
+
+	for (size_t i = 0; i < s->fd_count; i++) {
+		parked[i] = fcntl(s->fds[i].from, F_DUPFD_CLOEXEC, PARKING_FD);
+		if (parked[i] == -1)
+			return -1;
+	}
+	for (size_t i = 0; i < s->fd_count; i++) {
+		if (dup2(parked[i], s->fds[i].to) == -1)
+			return -1;
+		if (s->fds[i].to > highest)
+			highest = s->fds[i].to;
+	}
+	for (int fd = 3; fd < highest; fd++)
+		if (!is_target(s, fd))
+			close(fd);
+	return close_range((unsigned)highest + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+static noreturn void child(const struct spawn *s)
+{
+	char *const *argv = (char *const *)(uintptr_t)s->argv;
+	char *const *envp = s->envp ? s->envp : environ;
+
+	if (place_descriptors(s) == -1)
+		die_errno(EXIT_RETRY, "cannot place descriptors");
+	if (s->change_ids && ids_become(s->uid, s->gid) == -1)
+		die_errno(EXIT_RETRY, "cannot become uid %ld gid %ld",
+			  (long)s->uid, (long)s->gid);
+	if (s->cwd && chdir(s->cwd) == -1)
+		die_errno(EXIT_RETRY, "cannot change directory to %s", s->cwd);
+	sig_reset_all();
+	if (s->search_path)
+		execvpe(argv[0], argv, envp);
+	else
+		execve(argv[0], argv, envp);
+	die_errno(errno == ENOENT || errno == EACCES || errno == ENOEXEC ||
+				  errno == ENOTDIR || errno == ELOOP ?
+			  EXIT_REJECT :
+			  EXIT_RETRY,
+		  "cannot run %s", argv[0]);
+}
+
+pid_t spawn_start(const struct spawn *s)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		child(s);
+	return pid;
+}
+
+int spawn_wait(pid_t pid, int *status)
+{
+	pid_t got;
+
+	do
+		got = waitpid(pid, status, 0);
+	while (got == -1 && errno == EINTR);
+	return got == -1 ? -1 : 0;
+}
+
+int spawn_exit_code(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
