@@ -1,0 +1,115 @@
+#ifndef LIB_ENQUEUE_H
+#define LIB_ENQUEUE_H
+
+/*
+ * Handing a message to the queue: for qmail-smtpd, qmail-inject, qmail-local's
+ * forwards, bounces, and qmail-queue itself.
+ *
+ *	struct enqueue q;
+ *
+ *	enqueue_open(&q, homefd);
+ *	enqueue_put(&q, bytes);                  any number of times
+ *	enqueue_from(&q, sender);
+ *	enqueue_to(&q, recipient);               at least once
+ *	if (enqueue_close(&q) == ENQUEUE_DONE)   durable from here on
+ *		...q.id, q.pid
+ *	else
+ *		...q.text, e.g. "qq write error or disk full (#4.3.0)"
+ *	enqueue_free(&q);
+ *
+ * With QMAILQUEUE in the environment the program it names gets the message
+ * on descriptor 0 and the envelope on 1, as qmail-queue(8) says, and may say
+ * why it refused on descriptor 4 or 6 (exit 82). Otherwise the bytes go to
+ * qmail-queued over its socket (doc/queue.md), and no process is started.
+ * Where nobody listens, enqueue_open() waits up to ENQUEUE_WAIT_MS.
+ *
+ * After a failure the other calls do nothing, and enqueue_close() says what
+ * it was. SIGPIPE must be ignored by the caller (lib/sig.h).
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/in.h"
+#include "lib/str.h"
+
+#define ENQUEUE_WAIT_MS 60000
+
+/* qmail-queue's exit codes. */
+enum enqueue_code {
+	ENQUEUE_CODE_DONE = 0,
+	ENQUEUE_CODE_ADDRESS_TOO_LONG = 11,
+	ENQUEUE_CODE_REFUSED = 31,      /* permanently, by the server */
+	ENQUEUE_CODE_MEMORY = 51,
+	ENQUEUE_CODE_TIMEOUT = 52,
+	ENQUEUE_CODE_WRITE = 53,        /* or the disk is full */
+	ENQUEUE_CODE_READ = 54,
+	ENQUEUE_CODE_CONFIG = 55,
+	ENQUEUE_CODE_NETWORK = 56,
+	ENQUEUE_CODE_HOME = 61,
+	ENQUEUE_CODE_QUEUE_DIR = 62,
+	ENQUEUE_CODE_CREATE = 63,
+	ENQUEUE_CODE_TRIGGER = 64,
+	ENQUEUE_CODE_LINK = 65,
+	ENQUEUE_CODE_ENVELOPE_FILE = 66,
+	ENQUEUE_CODE_BUSY = 71,         /* temporarily refused */
+	ENQUEUE_CODE_CONNECT_TIMEOUT = 72,
+	ENQUEUE_CODE_CONNECT_REFUSED = 73,
+	ENQUEUE_CODE_LOST = 74,         /* the connection broke */
+	ENQUEUE_CODE_BUG = 81,
+	ENQUEUE_CODE_CUSTOM = 82,       /* text on descriptor 4 or 6 */
+	ENQUEUE_CODE_ENVELOPE = 91,     /* not in the format */
+	ENQUEUE_CODE_EXEC = 120,        /* the QMAILQUEUE program */
+};
+
+enum enqueue_type { /* records of the protocol */
+	ENQUEUE_HELLO = 1,
+	ENQUEUE_CHUNK = 2,
+	ENQUEUE_ENVELOPE = 3,
+	ENQUEUE_END = 4,
+	ENQUEUE_GO = 16,
+	ENQUEUE_DONE_ID = 17,
+	ENQUEUE_REFUSED_CODE = 18,
+};
+
+#define ENQUEUE_PROTOCOL "valija-enqueue 1"
+#define ENQUEUE_PIECE_MAX 65536
+#define ENQUEUE_SOCKET "queue/socket/enqueue"
+
+enum enqueue_result {
+	ENQUEUE_DONE,
+	ENQUEUE_TEMPORARY,
+	ENQUEUE_PERMANENT,
+};
+
+struct enqueue {
+	int sock;     /* to qmail-queued, or -1 */
+	int message;  /* pipe to the program's 0, or -1 */
+	int envelope; /* pipe to its 1 */
+	int custom;   /* pipe from its 4 and 6 */
+	pid_t pid;    /* of the program; ours when there is none */
+	int code;     /* 0 so far, or the first failure */
+	uint64_t id;  /* the queue id, 0 when a program queued it */
+	struct str buffer;  /* bytes not yet sent */
+	struct str records; /* envelope so far */
+	struct str text;    /* after close: why not, without D or Z */
+};
+
+void enqueue_open(struct enqueue *q, int homefd);
+void enqueue_put(struct enqueue *q, struct view bytes);
+void enqueue_from(struct enqueue *q, struct view sender);
+/* A message-level record of lib/qfile.h (QFILE_BODY ...). After _from. */
+void enqueue_param(struct enqueue *q, uint64_t type, struct view value);
+void enqueue_to(struct enqueue *q, struct view recipient);
+/* NOTIFY or ORCPT of the last recipient. */
+void enqueue_to_param(struct enqueue *q, uint64_t type, struct view value);
+/* Give up: the queue will hold nothing of it. close still must be called. */
+void enqueue_fail(struct enqueue *q, int code);
+enum enqueue_result enqueue_close(struct enqueue *q) MUST_USE;
+void enqueue_free(struct enqueue *q);
+
+/* Whether a qmail-queue exit code is permanent, and its text. */
+enum enqueue_result enqueue_code_result(int code);
+const char *enqueue_code_text(int code);
+
+#endif
