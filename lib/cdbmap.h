@@ -20,8 +20,17 @@ enum cdbmap_result {
 	CDBMAP_ERROR,   /* errno; EPROTO for a damaged file */
 };
 
+#define CDBMAP_TABLES 256
+
+struct cdbmap_table {
+	uint32_t at;
+	uint32_t slots;
+};
+
 struct cdbmap {
 	int fd; /* -1 when closed; close-on-exec */
+	uint32_t records_end;
+	struct cdbmap_table tables[CDBMAP_TABLES]; /* checked at open */
 };
 
 /* 0, or -1 with errno (ENOENT: no such file). Checks size and header. */

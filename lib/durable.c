@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/lock.h"
 #include "lib/out.h"
 
 int durable_sync(int fd)
@@ -49,13 +50,70 @@ int durable_begin(struct durable *file, int dirfd, const char *path,
 	return 0;
 }
 
+/* Does the temporary name still lead to the file that is open? */
+static bool is_named(struct durable *file, const struct stat *open_st)
+{
+	struct stat st;
+
+	return fstatat(file->dirfd, str_c(&file->temp), &st,
+		       AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_ino == open_st->st_ino && st.st_dev == open_st->st_dev;
+}
+
+/* Never empty what is not a plain file with this one name. */
+static int check_temp(const struct stat *st)
+{
+	if (S_ISREG(st->st_mode) && st->st_nlink == 1)
+		return 0;
+	errno = EEXIST;
+	return -1;
+}
+
+int durable_begin_temp(struct durable *file, int dirfd, const char *path,
+		       const char *temp, mode_t mode)
+{
+	struct stat st;
+
+	*file = (struct durable){ .fd = -1, .dirfd = dirfd };
+	str_set_c(&file->path, path);
+	str_set_c(&file->temp, temp);
+	for (;;) {
+		file->fd = openat(dirfd, temp,
+				  O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+					  O_NONBLOCK,
+				  mode);
+		if (file->fd == -1 || lock_take(file->fd) == -1 ||
+		    fstat(file->fd, &st) == -1)
+			break;
+		if (is_named(file, &st)) {
+			if (check_temp(&st) == -1 ||
+			    ftruncate(file->fd, 0) == -1 ||
+			    fchmod(file->fd, mode) == -1)
+				break;
+			return 0;
+		}
+		/* The writer we waited for has renamed or removed it. */
+		close(file->fd);
+	}
+	if (file->fd != -1) {
+		int error = errno;
+
+		close(file->fd);
+		file->fd = -1;
+		errno = error;
+	}
+	durable_abort(file);
+	return -1;
+}
+
 void durable_abort(struct durable *file)
 {
 	int error = errno;
 
 	if (file->fd != -1) {
-		close(file->fd);
+		/* In this order: closing lets the next writer have it. */
 		unlinkat(file->dirfd, str_c(&file->temp), 0);
+		close(file->fd);
 	}
 	file->fd = -1;
 	str_free(&file->path);

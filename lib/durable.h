@@ -34,6 +34,12 @@ struct durable {
 /* path is relative to dirfd, which is borrowed until commit or abort. */
 int durable_begin(struct durable *file, int dirfd, const char *path,
 		  mode_t mode) MUST_USE;
+/*
+ * The same with a temporary name that others know (`assign.tmp`). Writers
+ * that use the same one wait for each other.
+ */
+int durable_begin_temp(struct durable *file, int dirfd, const char *path,
+		       const char *temp, mode_t mode) MUST_USE;
 int durable_commit(struct durable *file) MUST_USE;
 void durable_abort(struct durable *file); /* keeps errno */
 
