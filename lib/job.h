@@ -16,6 +16,7 @@
  */
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/str.h"
 
