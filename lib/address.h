@@ -27,14 +27,22 @@ enum address_result {
  * are skipped; `<...>` or, lenient, a bare address up to a blank; a source
  * route is stripped; quoted strings and backslash pairs in the local part
  * are undone. *rest is what follows (parameters, untrimmed). Control bytes
- * (NUL, CR, LF, others below 32, 127) anywhere are ADDRESS_BAD. An address
- * without `@` is OK: the caller decides.
+ * (NUL, CR, LF, others below 32, 127) anywhere are ADDRESS_BAD; only tabs
+ * may separate what blanks may. An address without `@` is OK: the caller
+ * decides. On failure *address and *rest are empty. What could not be taken
+ * apart again once unquoted (`"a@b"` without a domain) is ADDRESS_BAD, and
+ * so is an empty domain.
  */
 enum address_result address_parse_path(struct view text, bool lenient,
 				       struct str *address,
 				       struct view *rest) MUST_USE;
 
-/* Append address as SMTP and headers need it, quoting the local part. */
+/*
+ * Append address as SMTP and headers need it, quoting the local part. A
+ * control byte, for which neither has room, becomes `?`: no line can be
+ * forged. Parsing gives back every address that parsing gave. Brackets are
+ * the caller's, so the null sender appends nothing.
+ */
 void address_quote(struct str *to, struct view address);
 
 /* The parts around the last `@`; domain is empty (p NULL) without one. */
