@@ -29,7 +29,10 @@ bool header_next(struct view *rest, struct header_field *field);
 bool header_is(const struct header_field *field, struct view name);
 /* Append the value unfolded: line ends dropped, ends trimmed. */
 void header_unfold(struct str *to, struct view value);
-/* Where the body begins: behind the empty line, or the end. */
+/*
+ * Where the body begins: behind the empty line; at the line that is neither
+ * field nor continuation, if such a one ends the header; else at the end.
+ */
 struct view header_body(struct view message);
 
 #endif
