@@ -23,7 +23,15 @@ struct maildir_file {
 	int fd; /* write here */
 	int dirfd;
 	struct str name; /* without ,S= */
-	bool repeated;   /* after commit: new/ or cur/ had this very file */
+	/*
+	 * Set between begin and commit when this may not be the first try:
+	 * then cur/ is searched too, which costs time in a large mailbox.
+	 */
+	bool may_repeat;
+	bool repeated; /* after commit: new/ or cur/ had this very file */
+	int tmp_fd;
+	int new_fd;
+	struct str temp; /* its name in tmp/ */
 };
 
 /*
@@ -32,7 +40,12 @@ struct maildir_file {
  */
 void maildir_name(struct str *name, struct view host);
 
-/* dirfd is the open Maildir, borrowed until commit or abort. */
+/*
+ * dirfd is the open Maildir, borrowed until commit or abort. A tmp or new
+ * that is a symbolic link is refused. In tmp/ another name is taken when
+ * this one is there already. EINVAL: a name with `/`, `:` or NUL, or one
+ * that is empty or begins with a dot.
+ */
 int maildir_begin(struct maildir_file *file, int dirfd,
 		  struct view name) MUST_USE;
 /*
