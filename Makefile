@@ -87,6 +87,22 @@ PROGS :=
 
 # tools/ucspi/
 
+PROGS += tcprules
+tcprules := tools/ucspi/tcprules tools/ucspi/rulefile
+tcprules.libs := -lcdb
+PROGS += tcprulescheck
+tcprulescheck := tools/ucspi/tcprulescheck tools/ucspi/rules
+tcprulescheck.libs := -lcdb
+PROGS += tcpserver
+tcpserver := tools/ucspi/tcpserver tools/ucspi/options tools/ucspi/listen \
+	tools/ucspi/status tools/ucspi/child tools/ucspi/lookup \
+	tools/ucspi/rules
+tcpserver.libs := -lcdb
+# Names need NSS: tcpserver asks this one, which it runs beside itself.
+PROGS += tcplookup
+tcplookup := tools/ucspi/tcplookup tools/ucspi/ident
+tcplookup.dynamic := yes
+
 # tools/inject/
 
 # tools/maildir/
@@ -172,7 +188,56 @@ FUZZ_SECONDS ?= 600
 fuzz:
 	@set -e; for t in $(FUZZ); do tests/fuzz/run $$t $(FUZZ_SECONDS); done
 
+# ---- installing ---------------------------------------------------------
+
+MANUALS = $(wildcard */*.[1-8] tools/*/*.[1-8])
+
+# Programs and manual pages only; ./setup install does the rest.
+install: all
+	mkdir -p $(DESTDIR)$(QMAIL)/bin
+	@for f in $(BINS); do \
+		install -m 0755 $$f $(DESTDIR)$(QMAIL)/bin/ || exit 1; done
+	@for f in $(MANUALS); do \
+		d=$(DESTDIR)$(QMAIL)/man/man$${f##*.}; mkdir -p $$d; \
+		install -m 0644 $$f $$d/ || exit 1; done
+
+# `make setup check`, as root, is qmail's: install, then look whether owners
+# and modes are right. `make check` alone runs the tests.
+setup:
+	./setup install $(SETUP_OPTIONS)
+
+ifneq ($(filter setup,$(MAKECMDGOALS)),)
+check: setup
+	./setup instcheck
+else
+check:
+	./setup check
+endif
+
+# ---- quality --------------------------------------------------------------
+
+SOURCES = $(shell git ls-files '*.c' '*.h')
+
+lint:
+	clang-format --dry-run --Werror $(SOURCES)
+	cppcheck --std=c17 --enable=warning,style,performance,portability \
+		--inline-suppr --suppress=missingIncludeSystem \
+		--error-exitcode=1 -q -I. $(addsuffix /*.c,$(sort $(dir $(filter-out tests/%,$(filter %.c,$(SOURCES))))))
+	@set -e; for f in $(filter-out tests/%,$(filter %.c,$(SOURCES))); do \
+		clang-tidy --quiet --warnings-as-errors='*' $$f -- -std=c17 \
+		-D_GNU_SOURCE -I. -include $(O)/conf.h; done
+
+system:
+	./setup check
+
+soak: all
+	$(MAKE) TEST=1 all tests
+	/usr/bin/python3 -B -m pytest -q -p no:cacheprovider --soak tests/system
+
+bench: all
+	tests/bench/run
+
 clean:
-	rm -rf build build-test build-san
+	rm -rf build build-test build-san build-fuzz
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

@@ -24,11 +24,22 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    kept = []
     for item in items:
         if "root" in item.keywords and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
-        if "soak" in item.keywords and not config.getoption("--soak"):
-            item.add_marker(pytest.mark.skip(reason="soak only"))
+        # The long runs are another suite, not skipped tests of this one.
+        if "soak" not in item.keywords or config.getoption("--soak"):
+            kept.append(item)
+    items[:] = kept
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Where nothing may be skipped (VALIJA_NO_SKIP), a skip is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if skipped and os.environ.get("VALIJA_NO_SKIP") and exitstatus == 0:
+        session.exitstatus = 1
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +49,27 @@ def bin():
     if not path.is_dir():
         pytest.fail(f"no programs in {path}: run make TEST=1 first")
     return path
+
+
+@pytest.fixture
+def house(bin):
+    """A house that is made but not started; stopped and removed after."""
+    from house import House
+
+    made = House(bin)
+    yield made
+    made.stop()
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def running(bin):
+    """A started house with example.test, shared by a module's tests."""
+    from house import House
+
+    made = House(bin)
+    made.add_domain()
+    made.start()
+    yield made
+    made.stop()
+    made.remove()

@@ -1,0 +1,72 @@
+# ./setup check: install what the tests need, then run every one of them.
+
+PYTEST="/usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rsx"
+
+# The checkout's tests and test programs, where an ordinary user can read
+# them; prints the folder.
+public_copy() {
+	local copy
+	copy=$(mktemp -d /var/tmp/valija-check.XXXXXX)
+	tar -C "$TOP" --exclude=.git --exclude=obj --exclude=./build \
+		--exclude=./instance --exclude=./build-san --exclude=__pycache__ \
+		-cf - . | tar -C "$copy" -xf -
+	mkdir "$copy/home"
+	chown -R nobody: "$copy"
+	chmod 0755 "$copy"
+	echo "$copy"
+}
+
+check_as_nobody() {
+	local copy result=0
+	copy=$(public_copy)
+	(cd "$copy" && setpriv --reuid=nobody --regid="$(id -g nobody)" \
+		--clear-groups env HOME="$copy/home" TMPDIR=/tmp \
+		$PYTEST -m "not root" --basetemp="$copy/home/tmp" \
+		tests/system "$@") || result=$?
+	rm -rf "$copy"
+	return $result
+}
+
+# Every program has a manual page, and mandoc likes it.
+check_manuals() {
+	local program page bad=0
+	for program in build-test/bin/*; do
+		page=$(find . -path ./build\* -prune -o -name "${program##*/}.[1-8]" -print)
+		if [ -z "$page" ]; then
+			say "no manual page: ${program##*/}"
+			bad=1
+		elif ! mandoc -T lint -W warning "$page"; then
+			bad=1
+		fi
+	done
+	[ $bad -eq 0 ] || fail "manual pages"
+}
+
+# ./setup check [pytest arguments]: as root the system tests run twice, with
+# separate users and as an ordinary one.
+setup_check() {
+	# shellcheck disable=SC2086
+	need_packages $BUILD_PACKAGES $TEST_PACKAGES
+	need_peer
+	step "everything the tests need is here"
+	make -s -j"$(nproc)" DEV=1 TEST=1 all tests
+	step "built for testing"
+	make -s TEST=1 unit
+	make -s TEST=1 fuzz-replay
+	step "unit tests and fuzz corpora pass"
+	check_manuals
+	step "manual pages are there and well-formed"
+	$PYTEST tests/system "$@"
+	if [ "$(id -u)" -eq 0 ]; then
+		step "system tests pass as root"
+		check_as_nobody "$@"
+		step "system tests pass as an ordinary user"
+	else
+		step "system tests pass as an ordinary user; as root there are more"
+	fi
+	make -s -j"$(nproc)" SAN=1 tests
+	make -s SAN=1 unit >/dev/null
+	make -s SAN=1 fuzz-replay
+	step "unit tests and fuzz corpora pass under the sanitizers"
+	say "check: everything passed"
+}

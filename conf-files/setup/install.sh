@@ -1,0 +1,189 @@
+# ./setup install: valija on this machine, as INSTALL describes.
+
+# install_users: groups and users of conf-groups and conf-users that are
+# missing. Homes are /var/qmail's; nobody can log in.
+install_users() {
+	local house=$1 group name line pair role main home
+	while read -r group; do
+		getent group "$group" >/dev/null || groupadd --system "$group"
+	done <conf-files/conf-groups
+	line=1
+	for pair in $ROLES; do
+		role=${pair%%:*} main=${pair##*:}
+		name=$(sed -n "${line}p" conf-files/conf-users)
+		line=$((line + 1))
+		getent passwd "$name" >/dev/null && continue
+		home=$house
+		[ "$role" = alias ] && home=$house/alias
+		[ "$role" = vpopmail ] && home=$(sed -n 1p conf-files/conf-vpopmail)
+		main=$(sed -n "$(group_line "$main")p" conf-files/conf-groups)
+		useradd --system --no-create-home --home-dir "$home" \
+			--gid "$main" --shell /usr/sbin/nologin "$name"
+	done
+}
+
+# Whose mail is delivered under which uid, from passwd.
+install_deliveryids() {
+	local house=$1
+	{
+		echo "# uid gid: who qmail-lspawn and vchkpw may become;"
+		echo "# /path: where their homes may lie"
+		ids_of "$house" alias
+		ids_of "$house" vpopmail
+		getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print $3, $4 }'
+		echo "$house"
+		sed -n 1p conf-files/conf-vpopmail
+		getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 {
+			sub("/[^/]*$", "", $6); if ($6 != "") print $6 }' | sort -u
+	} | put_file "$house/control/deliveryids"
+}
+
+# link_to TARGET NAME: keep aside what is there and is not ours.
+link_to() {
+	local target=$1 name=$2
+	if [ -e "$name" ] || [ -L "$name" ]; then
+		[ "$(readlink "$name")" = "$target" ] && return
+		mv "$name" "$name.before-valija"
+		say "kept aside: $name.before-valija"
+	fi
+	mkdir -p "$(dirname "$name")"
+	ln -s "$target" "$name"
+}
+
+install_links() {
+	local root=$1 house=$2 program
+	link_to "$house/bin/sendmail" "$root/usr/sbin/sendmail"
+	link_to "$house/bin/sendmail" "$root/usr/lib/sendmail"
+	for program in "$house"/bin/*; do
+		program=${program##*/}
+		case $program in
+		svscan | svscanboot | supervise | svc | svok | svstat | multilog | \
+			setuidgid | envuidgid | envdir | softlimit | setlock | tai64n | \
+			tai64nlocal | fghack | pgrphack | readproctitle)
+			link_to "$house/bin/$program" "$root/command/$program"
+			;;
+		esac
+		[ "$program" = sendmail ] ||
+			link_to "$house/bin/$program" "$root/usr/local/bin/$program"
+	done
+}
+
+# --take-over: what an existing house would see changed.
+install_existing() {
+	local house=$1
+	say "there is a house in $house already. With --take-over, its control/,"
+	say "alias/, users/assign and queue stay; these change:"
+	say "  bin/         programs replaced (the old ones are kept in bin.before-valija)"
+	say "  queue/       our folders are added beside what is there"
+	say "  users/ids    written"
+	exit 100
+}
+
+setup_install() {
+	local house root="" take_over="" systemd="" prefix
+	for word in "$@"; do
+		case $word in
+		--take-over) take_over=yes ;;
+		--systemd) systemd=yes ;;
+		--root=*) root=${word#--root=} ;;
+		*) fail "install: unknown option $word" ;;
+		esac
+	done
+	[ "$(id -u)" -eq 0 ] || fail "install needs root"
+	house=$root$(sed -n 1p conf-files/conf-qmail)
+	[ ! -e "$house/control/me" ] || [ -n "$take_over" ] ||
+		[ -e "$house/users/ids" ] || install_existing "$house"
+	# shellcheck disable=SC2086
+	need_packages $BUILD_PACKAGES
+	make -s -j"$(nproc)" all
+	step "built"
+	install_users "$house"
+	[ -z "$take_over" ] || [ ! -d "$house/bin" ] || [ -e "$house/users/ids" ] ||
+		mv "$house/bin" "$house/bin.before-valija"
+	house_folders "$house"
+	make -s install DESTDIR="$root"
+	house_programs "$house" build/bin
+	named_ids >"$house/users/ids.new"
+	mv "$house/users/ids.new" "$house/users/ids"
+	install_deliveryids "$house"
+	prefix=$(hostname -f 2>/dev/null || hostname)
+	house_control_installed "$house" "$prefix"
+	[ -e "$house/users/assign" ] || echo . >"$house/users/assign"
+	"$house/bin/qmail-newu"
+	"$house/bin/qmail-qmake"
+	house_alias "$house" "$(admin_user)"
+	install_vpopmail "$house" "$root"
+	step "house in $house"
+	services_make "$house" 25 110
+	install_service_links "$root" "$house"
+	install_links "$root" "$house"
+	[ -z "$systemd" ] || install_systemd "$root"
+	setup_instcheck "$house"
+	step "installed; start it with /command/svscanboot, or --systemd's unit"
+}
+
+# Who reads the postmaster's mail at first: the first ordinary user, or the
+# alias user's own Maildir.
+admin_user() {
+	getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print $1; exit }'
+}
+
+house_control_installed() {
+	local house=$1 me=$2
+	echo "$me" | put_file "$house/control/me"
+	printf 'localhost\n%s\n' "$me" | put_file "$house/control/locals"
+	printf 'localhost\n%s\n' "$me" | put_file "$house/control/rcpthosts"
+	echo "/service/qmail-send" | put_file "$house/control/sendservice"
+	printf '%s\n' '127.:allow,RELAYCLIENT=""' '::1:allow,RELAYCLIENT=""' \
+		':allow' | put_file "$house/control/tcp.smtp"
+	"$house/bin/tcprules" "$house/control/tcp.smtp.cdb" \
+		"$house/control/tcp.smtp.tmp" <"$house/control/tcp.smtp"
+}
+
+install_vpopmail() {
+	local house=$1 root=$2 home
+	home=$root$(sed -n 1p conf-files/conf-vpopmail)
+	mkdir -p "$home/domains" "$home/etc"
+	[ -e "$home/bin" ] || ln -s "$house/bin" "$home/bin"
+	chown "$(ids_of "$house" vpopmail | tr ' ' :)" "$home" "$home/domains" "$home/etc"
+}
+
+install_service_links() {
+	local root=$1 house=$2 name
+	mkdir -p "$root/service" "$root/command"
+	for name in $SERVICES; do
+		[ -e "$root/service/$name" ] || ln -s "$house/service/$name" "$root/service/$name"
+	done
+}
+
+install_systemd() {
+	local root=$1
+	mkdir -p "$root/etc/systemd/system"
+	cp conf-files/valija.service "$root/etc/systemd/system/valija.service"
+	say "then: systemctl enable --now valija"
+}
+
+# setup_instcheck [HOUSE]: owners and modes as doc/layout.md says.
+setup_instcheck() {
+	local house=${1-$(sed -n 1p conf-files/conf-qmail)} bad=0
+	while read -r path role group mode; do
+		instcheck_one "$house" "$path" "$role" "$group" "$mode" || bad=1
+	done <conf-files/instcheck
+	[ $bad -eq 0 ] || fail "instcheck: $house is not as it should be"
+	step "owners and modes of $house are right"
+}
+
+instcheck_one() {
+	local house=$1 path=$2 role=$3 group=$4 mode=$5 want have
+	if is_single "$house"; then
+		want="$(ids_of "$house" any) $mode"
+	elif [ "$group" = root ]; then
+		want="$(ids_of "$house" "$role" | cut -d' ' -f1) 0 $mode"
+	else
+		want="$(ids_of "$house" "$role" | cut -d' ' -f1) $(ids_group "$house" "$group") $mode"
+	fi
+	have=$(stat -c '%u %g %a' "$house/$path" 2>/dev/null) || have=missing
+	[ "$have" = "$want" ] && return
+	say "instcheck: $house/$path is $have, should be $want"
+	return 1
+}

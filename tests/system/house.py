@@ -1,0 +1,173 @@
+"""A whole house that runs: the fixture behind every end-to-end test.
+
+It is made by `./setup house`, the same code that makes ./instance, started
+under svscan on loopback ports, and stopped by the pid it was started with.
+"""
+
+import os
+import pathlib
+import poplib
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+
+from waiting import wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOMAIN = "example.test"
+PASSWORD = "s3cret-of-the-tests"
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+class House:
+    def __init__(self, bin, place=None):
+        # Not pytest's tmp_path: other uids must be able to walk there.
+        self.home = pathlib.Path(place or tempfile.mkdtemp(prefix="valija-", dir="/var/tmp"))
+        self.home.chmod(0o755)
+        self.smtp_port = free_port()
+        self.pop3_port = free_port()
+        self.clock = self.home / "clock"
+        self.svscan = None
+        subprocess.run(
+            [ROOT / "setup", "house", self.home, "--bin", bin,
+             "--smtp", str(self.smtp_port), "--pop3", str(self.pop3_port)],
+            check=True, cwd=ROOT)
+
+    def run(self, program, *args, **kw):
+        kw.setdefault("check", True)
+        kw.setdefault("capture_output", True)
+        return subprocess.run([self.home / "bin" / program, *map(str, args)], **kw)
+
+    def control(self, name, text):
+        path = self.home / "control" / name
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(text)
+
+    def add_domain(self, domain=DOMAIN, users=("ana", "luis")):
+        self.run("vadddomain", domain, PASSWORD)
+        for user in users:
+            self.run("vadduser", f"{user}@{domain}", PASSWORD)
+
+    # ---- running ----
+
+    def start(self):
+        env = {"PATH": f"{self.home}/bin:{os.environ['PATH']}",
+               "VALIJA_TEST_CLOCK": str(self.clock)}
+        with open(self.home / "log" / "svscan", "ab") as log:
+            self.svscan = subprocess.Popen(
+                [self.home / "bin" / "svscan", "."], cwd=self.home / "service",
+                env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
+        wait_for(lambda: listens(self.smtp_port), 30, "the SMTP port")
+        wait_for(lambda: listens(self.pop3_port), 30, "the POP3 port")
+
+    def stop(self):
+        if self.svscan is None:
+            return
+        self.svscan.send_signal(signal.SIGTERM)
+        try:
+            self.svscan.wait(30)
+        except subprocess.TimeoutExpired:
+            for pid in self.pids():
+                os.kill(pid, signal.SIGKILL)
+            raise AssertionError("svscan did not stop within 30 s")
+        finally:
+            self.svscan = None
+
+    def remove(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def pids(self, program=None):
+        """Every running process of this house, or those of one program."""
+        found = []
+        bin = str(self.home / "bin") + "/"
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                exe = os.readlink(f"/proc/{entry}/exe")
+            except OSError:
+                continue
+            if exe.startswith(bin) and (program is None or exe == bin + program):
+                found.append(int(entry))
+        return found
+
+    def svc(self, options, *names):
+        self.run("svc", options, *[self.home / "service" / n for n in names])
+
+    def log(self, service="qmail-send"):
+        folder = self.home / "service" / service / "log" / "main"
+        text = b""
+        for path in sorted(folder.glob("@*")) + [folder / "current"]:
+            try:
+                text += path.read_bytes()
+            except FileNotFoundError:
+                pass
+        return text.decode(errors="replace")
+
+    def set_clock(self, offset_s):
+        self.clock.write_text(str(offset_s))
+
+    # ---- mail ----
+
+    def smtp(self):
+        return smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60)
+
+    def send(self, message, to=("luis@" + DOMAIN,), sender="ana@" + DOMAIN):
+        with self.smtp() as client:
+            client.sendmail(sender, list(to), message)
+
+    def pop3(self, user="luis", domain=DOMAIN):
+        client = poplib.POP3("127.0.0.1", self.pop3_port, timeout=60)
+        client.user(f"{user}@{domain}")
+        client.pass_(PASSWORD)
+        return client
+
+    def maildir(self, user="luis", domain=DOMAIN):
+        return self.home / "vpopmail/domains" / domain / user / "Maildir"
+
+    def messages(self, user="luis", domain=DOMAIN):
+        """The content of every message in a mailbox."""
+        found = []
+        for folder in ("new", "cur"):
+            for path in sorted((self.maildir(user, domain) / folder).iterdir()):
+                found.append(path.read_bytes())
+        return found
+
+    def wait_messages(self, count, user="luis", timeout=30, domain=DOMAIN):
+        def enough():
+            found = self.messages(user, domain)
+            return found if len(found) >= count else None
+        return wait_for(enough, timeout, f"{count} messages for {user}")
+
+    # ---- the queue ----
+
+    def queue_files(self, *folders):
+        found = []
+        for folder in folders or ("pid", "new", "mess", "bounce", "bad"):
+            for path in (self.home / "queue" / folder).rglob("*"):
+                if path.is_file():
+                    found.append(path)
+        return found
+
+    def wait_queue_empty(self, timeout=60):
+        wait_for(lambda: not self.queue_files("new", "mess", "bounce"), timeout,
+                 "an empty queue")
