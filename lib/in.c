@@ -5,46 +5,23 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
-
-/* What of timeout_ms is left before deadline_ms; 0 when it has passed. */
-static int wait_ms(const struct in *in)
-{
-	int64_t left;
-
-	if (in->deadline_ms == 0)
-		return in->timeout_ms;
-	left = in->deadline_ms - clock_mono_ms();
-	if (left < 0)
-		left = 0;
-	if (in->timeout_ms >= 0 && left > in->timeout_ms)
-		return in->timeout_ms;
-	return left > 1000000 ? 1000000 : (int)left;
-}
+#include "lib/ready.h"
 
 static ssize_t default_read(struct in *in, void *to, size_t size)
 {
+	bool limited = in->timeout_ms >= 0 || in->deadline_ms;
+	bool wait = limited;
+
 	for (;;) {
-		struct pollfd ready = { .fd = in->fd, .events = POLLIN };
-		int wait = wait_ms(in);
 		ssize_t got;
 
-		if (wait >= 0) {
-			int n = poll(&ready, 1, wait);
-
-			if (n == 0) {
-				errno = ETIMEDOUT;
-				return -1;
-			}
-			if (n == -1 && errno == EINTR)
-				continue;
-			if (n == -1)
-				return -1;
-		}
+		if (wait && ready_wait(in->fd, POLLIN, in->timeout_ms,
+				       in->deadline_ms) == -1)
+			return -1;
 		got = read(in->fd, to, size);
-		if (got == -1 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		return got;
+		if (got != -1 || (errno != EINTR && errno != EAGAIN))
+			return got;
+		wait = limited || errno == EAGAIN;
 	}
 }
 
@@ -128,7 +105,8 @@ enum in_result in_line_raw(struct in *in, struct str *line, size_t max_bytes)
 enum in_result in_line(struct in *in, struct str *line, size_t max_bytes)
 {
 	/* Room for the CR, which does not count. */
-	enum in_result result = in_line_raw(in, line, max_bytes + 1);
+	size_t with_cr = max_bytes < SIZE_MAX ? max_bytes + 1 : max_bytes;
+	enum in_result result = in_line_raw(in, line, with_cr);
 
 	if (result != IN_OK)
 		return result;

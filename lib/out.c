@@ -1,53 +1,47 @@
 #include "lib/out.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
+#include "lib/ready.h"
 
-static int wait_ms(const struct out *out)
+/*
+ * One write that cannot block behind our back: ready for some bytes does not
+ * mean ready for all of them, and a blocking descriptor would wait for the
+ * peer as long as it likes.
+ */
+static ssize_t write_some(int fd, const void *from, size_t size)
 {
-	int64_t left;
+	ssize_t put = send(fd, from, size, MSG_DONTWAIT);
 
-	if (out->deadline_ms == 0)
-		return out->timeout_ms;
-	left = out->deadline_ms - clock_mono_ms();
-	if (left < 0)
-		left = 0;
-	if (out->timeout_ms >= 0 && left > out->timeout_ms)
-		return out->timeout_ms;
-	return left > 1000000 ? 1000000 : (int)left;
+	if (put == -1 && errno == ENOTSOCK)
+		put = write(fd, from, size < PIPE_BUF ? size : PIPE_BUF);
+	return put;
 }
 
 static ssize_t default_write(struct out *out, const void *from, size_t size)
 {
+	bool limited = out->timeout_ms >= 0 || out->deadline_ms;
+	bool wait = limited;
+
 	for (;;) {
-		struct pollfd ready = { .fd = out->fd, .events = POLLOUT };
-		int wait = wait_ms(out);
 		ssize_t put;
 
-		if (wait >= 0) {
-			int n = poll(&ready, 1, wait);
-
-			if (n == 0) {
-				errno = ETIMEDOUT;
-				return -1;
-			}
-			if (n == -1 && errno == EINTR)
-				continue;
-			if (n == -1)
-				return -1;
-		}
-		put = write(out->fd, from, size);
-		if (put == -1 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		return put;
+		if (wait && ready_wait(out->fd, POLLOUT, out->timeout_ms,
+				       out->deadline_ms) == -1)
+			return -1;
+		put = limited ? write_some(out->fd, from, size)
+			      : write(out->fd, from, size);
+		if (put != -1 || (errno != EINTR && errno != EAGAIN))
+			return put;
+		wait = limited || errno == EAGAIN;
 	}
 }
 
-void out_init(struct out *out, int fd, char *space, size_t size,
-	      int timeout_ms)
+void out_init(struct out *out, int fd, char *space, size_t size, int timeout_ms)
 {
 	*out = (struct out){
 		.fd = fd,
@@ -65,6 +59,8 @@ static int write_out(struct out *out, struct view v)
 
 		if (put == -1)
 			out->error = errno ? errno : EIO;
+		else if (put == 0)
+			out->error = EIO;
 		else
 			v = view_from(v, (size_t)put);
 	}
@@ -85,6 +81,10 @@ int out_flush(struct out *out)
 
 int out_put(struct out *out, struct view v)
 {
+	if (out->error) {
+		errno = out->error;
+		return -1;
+	}
 	if (v.len > out->size - out->len && out_flush(out) == -1)
 		return -1;
 	if (v.len >= out->size)
@@ -92,7 +92,7 @@ int out_put(struct out *out, struct view v)
 	if (v.len)
 		memcpy(out->space + out->len, v.p, v.len);
 	out->len += v.len;
-	return out->error ? -1 : 0;
+	return 0;
 }
 
 int out_put_c(struct out *out, const char *c)
@@ -123,7 +123,9 @@ int write_all(int fd, struct view v)
 
 		if (put == -1 && errno == EINTR)
 			continue;
-		if (put == -1)
+		if (put == 0)
+			errno = EIO;
+		if (put <= 0)
 			return -1;
 		v = view_from(v, (size_t)put);
 	}
