@@ -2,17 +2,35 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define READ_BYTES 4096
+
+/* Nobody writes into a FIFO that lies here: it would read as empty. */
+static int check_type(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return -1;
+	if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return 0;
+}
 
 /* Read until end of file or one byte over the limit. */
 static enum control_result read_fd(int fd, struct str *text, size_t max_bytes)
 {
 	for (;;) {
-		size_t room = max_bytes - text->len + 1;
+		size_t left = max_bytes - text->len;
+		size_t room = left < READ_BYTES ? left + 1 : READ_BYTES;
 		ssize_t got;
 
-		str_reserve(text, room < 4096 ? room : 4096);
-		got = read(fd, text->p + text->len, room < 4096 ? room : 4096);
+		str_reserve(text, room);
+		got = read(fd, text->p + text->len, room);
 		if (got == -1 && errno == EINTR)
 			continue;
 		if (got == -1)
@@ -27,8 +45,8 @@ static enum control_result read_fd(int fd, struct str *text, size_t max_bytes)
 	}
 }
 
-enum control_result control_read(int dirfd, const char *path,
-				 struct str *text, size_t max_bytes)
+enum control_result control_read(int dirfd, const char *path, struct str *text,
+				 size_t max_bytes)
 {
 	enum control_result result;
 	int error;
@@ -39,7 +57,9 @@ enum control_result control_read(int dirfd, const char *path,
 	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd == -1)
 		return errno == ENOENT ? CONTROL_ABSENT : CONTROL_ERROR;
-	result = read_fd(fd, text, max_bytes);
+	result = CONTROL_ERROR;
+	if (check_type(fd) == 0)
+		result = read_fd(fd, text, max_bytes);
 	error = errno;
 	close(fd);
 	if (result != CONTROL_OK)
@@ -59,6 +79,12 @@ static enum control_result read_control(int homefd, const char *name,
 	result = control_read(homefd, str_c(&path), text, CONTROL_MAX_BYTES);
 	error = errno;
 	str_free(&path);
+	/* What a power cut leaves of a file is often all NULs. */
+	if (result == CONTROL_OK && view_has(str_view(text), '\0')) {
+		str_reset(text);
+		error = EINVAL;
+		result = CONTROL_ERROR;
+	}
 	errno = error;
 	return result;
 }
@@ -95,7 +121,8 @@ enum control_result control_u64(int homefd, const char *name, uint64_t *value)
 	/* An empty file counts as absent, as in qmail. */
 	if (result == CONTROL_OK && line.len == 0)
 		result = CONTROL_ABSENT;
-	if (result == CONTROL_OK && !view_u64(view_trim(str_view(&line)), value)) {
+	if (result == CONTROL_OK &&
+	    !view_u64(view_trim(str_view(&line)), value)) {
 		errno = EINVAL;
 		result = CONTROL_ERROR;
 	}

@@ -7,11 +7,11 @@
  * A file holds one value (its first line) or a list (a value a line).
  * Trailing spaces and tabs are cut; in lists, empty lines and lines that
  * begin with # are skipped. A file that is there but cannot be read, is
- * longer than CONTROL_MAX_BYTES, or holds a number that is none, is an
+ * longer than CONTROL_MAX_BYTES, holds a NUL, or a number that is none, is an
  * ERROR: a temporary failure for whoever asked, never a silent default.
  *
  * homefd is lib/home.h's descriptor; names are relative to control/.
- * On CONTROL_ERROR, errno says why (EFBIG too long, EINVAL not a number);
+ * On CONTROL_ERROR, errno says why (EFBIG too long, EINVAL no number or a NUL);
  * on anything but OK the output is empty or unchanged as stated.
  */
 

@@ -33,8 +33,7 @@ void log_escape(struct str *s, struct view v)
  * No allocation here: this also reports that memory is out. The message is
  * formatted, then copied byte by byte with escapes until the line is full.
  */
-static void PRINTF_LIKE(2, 0)
-	say(int error, const char *fmt, va_list args)
+static void PRINTF_LIKE(2, 0) say(int error, const char *fmt, va_list args)
 {
 	char text[LOG_MAX_BYTES / 2];
 	char line[LOG_MAX_BYTES];
@@ -46,7 +45,7 @@ static void PRINTF_LIKE(2, 0)
 		len = 0;
 	if ((size_t)len >= sizeof(text))
 		len = (int)sizeof(text) - 1;
-	n = (size_t)snprintf(line, sizeof(line), "%s: ", program_name);
+	n = (size_t)snprintf(line, sizeof(line), "%.99s: ", program_name);
 	for (int i = 0; i < len && n < sizeof(line) - 200; i++) {
 		if ((text[i] >= ' ' && text[i] <= '~'))
 			line[n++] = text[i];
@@ -56,11 +55,12 @@ static void PRINTF_LIKE(2, 0)
 					      (unsigned char)text[i]);
 	}
 	if (error)
-		n += (size_t)snprintf(line + n, 150, ": %s", strerror(error));
+		n += (size_t)snprintf(line + n, 150, ": %.99s",
+				      strerror(error));
 	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, n) == -1) {
-		/* There is nobody left to tell. */
-	}
+	/* If it fails otherwise, there is nobody left to tell. */
+	while (write(STDERR_FILENO, line, n) == -1 && errno == EINTR)
+		;
 }
 
 void die(int code, const char *fmt, ...)

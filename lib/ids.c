@@ -18,6 +18,20 @@ static struct view next_word(struct view *line)
 	return word;
 }
 
+/* Parse `count` numbers, which are all that is left of the line. */
+static int parse_numbers(struct view line, uint64_t *numbers, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!view_u64(next_word(&line), &numbers[i]) ||
+		    numbers[i] >= UINT32_MAX) /* (uid_t)-1 means "no change" */
+			goto bad;
+	if (next_word(&line).len == 0)
+		return 0;
+bad:
+	errno = EINVAL;
+	return -1;
+}
+
 /* Find the line of `name` and parse `count` numbers behind it. */
 static int find(const struct ids *ids, struct view name, uint64_t *numbers,
 		size_t count)
@@ -27,43 +41,63 @@ static int find(const struct ids *ids, struct view name, uint64_t *numbers,
 	while (rest.p) {
 		struct view line = view_cut(&rest, '\n');
 
-		if (!view_eq(next_word(&line), name))
-			continue;
-		for (size_t i = 0; i < count; i++) {
-			if (view_u64(next_word(&line), &numbers[i]) &&
-			    numbers[i] < UINT32_MAX)
-				continue;
-			errno = EINVAL;
-			return -1;
-		}
-		return 0;
+		if (name.len && view_eq(next_word(&line), name))
+			return parse_numbers(line, numbers, count);
 	}
 	errno = ENOENT;
 	return -1;
 }
 
-int ids_load(struct ids *ids, int homefd)
+/* Every line must be one, or a later question gets half an answer. */
+static int check_lines(struct view rest)
+{
+	uint64_t numbers[2];
+
+	while (rest.p) {
+		struct view line = view_cut(&rest, '\n');
+		struct view name = next_word(&line);
+		size_t count = view_starts(name, VIEW("group:")) ? 1 : 2;
+
+		if (name.len && parse_numbers(line, numbers, count) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int take_text(struct ids *ids)
 {
 	uint64_t pair[2];
 
-	*ids = (struct ids){ 0 };
-	switch (control_read(homefd, "users/ids", &ids->text, IDS_MAX_BYTES)) {
-	case CONTROL_OK:
-		break;
-	case CONTROL_ABSENT:
-		errno = ENOENT;
+	if (check_lines(str_view(&ids->text)) == -1)
 		return -1;
-	case CONTROL_ERROR:
-		return -1;
-	}
 	if (find(ids, VIEW("single"), pair, 2) == 0) {
 		ids->single = true;
 		ids->single_uid = (uid_t)pair[0];
 		ids->single_gid = (gid_t)pair[1];
-	} else if (errno != ENOENT) {
-		return -1;
 	}
 	return 0;
+}
+
+int ids_load(struct ids *ids, int homefd)
+{
+	int error;
+
+	*ids = (struct ids){ 0 };
+	switch (control_read(homefd, "users/ids", &ids->text, IDS_MAX_BYTES)) {
+	case CONTROL_OK:
+		if (take_text(ids) == 0)
+			return 0;
+		break;
+	case CONTROL_ABSENT:
+		errno = ENOENT;
+		break;
+	case CONTROL_ERROR:
+		break;
+	}
+	error = errno;
+	ids_free(ids);
+	errno = error;
+	return -1;
 }
 
 int ids_user(const struct ids *ids, const char *name, uid_t *uid, gid_t *gid)
@@ -105,25 +139,36 @@ void ids_free(struct ids *ids)
 	str_free(&ids->text);
 }
 
+/* Do the kernel's three ids, and the groups, say what was asked for? */
+static bool is_group_alone(gid_t gid)
+{
+	gid_t ids[3];
+	gid_t groups[2];
+	int count = getgroups(2, groups);
+
+	return getresgid(&ids[0], &ids[1], &ids[2]) == 0 && ids[0] == gid &&
+	       ids[1] == gid && ids[2] == gid && count == 1 && groups[0] == gid;
+}
+
+static bool is_user(uid_t uid)
+{
+	uid_t ids[3];
+
+	return getresuid(&ids[0], &ids[1], &ids[2]) == 0 && ids[0] == uid &&
+	       ids[1] == uid && ids[2] == uid;
+}
+
 int ids_become(uid_t uid, gid_t gid)
 {
-	uid_t ruid;
-	uid_t euid;
-	uid_t suid;
+	bool root = geteuid() == 0;
 
-	if (geteuid() == 0) {
-		if (setgroups(1, &gid) == -1 || setresgid(gid, gid, gid) == -1 ||
-		    setresuid(uid, uid, uid) == -1)
-			return -1;
-	}
-	if (getresuid(&ruid, &euid, &suid) == -1)
+	if (root &&
+	    (setgroups(1, &gid) == -1 || setresgid(gid, gid, gid) == -1 ||
+	     setresuid(uid, uid, uid) == -1))
 		return -1;
-	if (ruid != uid || euid != uid || suid != uid || getegid() != gid) {
-		errno = EPERM;
-		return -1;
-	}
 	/* What was given up must not come back. */
-	if (uid != 0 && setuid(0) == 0) {
+	if (!is_user(uid) || (root && !is_group_alone(gid)) ||
+	    (uid != 0 && setuid(0) == 0)) {
 		errno = EPERM;
 		return -1;
 	}

@@ -33,6 +33,11 @@ enum packet_result packet_send(int sock, struct view packet, int fd)
 	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
 	ssize_t sent;
 
+	/* An empty packet would read as the end. */
+	if (packet.len == 0 || packet.len > PACKET_MAX_BYTES) {
+		errno = packet.len ? EMSGSIZE : EINVAL;
+		return PACKET_ERROR;
+	}
 	if (fd != -1) {
 		struct cmsghdr *head;
 
@@ -50,8 +55,8 @@ enum packet_result packet_send(int sock, struct view packet, int fd)
 	if (sent == -1 && errno == EAGAIN)
 		return PACKET_AGAIN;
 	if (sent == -1)
-		return errno == EPIPE || errno == ECONNRESET ? PACKET_EOF :
-							       PACKET_ERROR;
+		return errno == EPIPE || errno == ECONNRESET ? PACKET_EOF
+							     : PACKET_ERROR;
 	return PACKET_OK;
 }
 
@@ -101,14 +106,12 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 	if (got == -1)
 		return errno == ECONNRESET ? PACKET_EOF : PACKET_ERROR;
 	take_descriptors(&msg, fd);
-	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		if (*fd != -1)
-			close(*fd);
-		*fd = -1;
-		return PACKET_BAD;
+	if (got > 0 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+		packet->len = (size_t)got;
+		return PACKET_OK;
 	}
-	if (got == 0)
-		return PACKET_EOF;
-	packet->len = (size_t)got;
-	return PACKET_OK;
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+	return got ? PACKET_BAD : PACKET_EOF;
 }

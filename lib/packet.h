@@ -23,7 +23,10 @@ enum packet_result {
 /* A connected pair, both ends close-on-exec. -1 with errno. */
 int packet_pair(int fds[2]) MUST_USE;
 
-/* fd is -1 or is sent along; it stays the caller's. EMSGSIZE is an ERROR. */
+/*
+ * fd is -1 or is sent along; it stays the caller's. ERROR for a packet over
+ * the limit (EMSGSIZE) and for an empty one (EINVAL).
+ */
 enum packet_result packet_send(int sock, struct view packet, int fd) MUST_USE;
 
 /*

@@ -16,7 +16,7 @@
 
 void spawn_fd(struct spawn *s, int from, int to)
 {
-	assert(s->fd_count < SPAWN_MAX_FDS);
+	assert(s->fd_count < SPAWN_MAX_FDS && to < PARKING_FD);
 	s->fds[s->fd_count].from = from;
 	s->fds[s->fd_count].to = to;
 	s->fd_count++;
@@ -71,9 +71,9 @@ static noreturn void child(const struct spawn *s)
 	else
 		execve(argv[0], argv, envp);
 	die_errno(errno == ENOENT || errno == EACCES || errno == ENOEXEC ||
-				  errno == ENOTDIR || errno == ELOOP ?
-			  EXIT_REJECT :
-			  EXIT_RETRY,
+				  errno == ENOTDIR || errno == ELOOP
+			  ? EXIT_REJECT
+			  : EXIT_RETRY,
 		  "cannot run %s", argv[0]);
 }
 

@@ -10,9 +10,9 @@
  *	spawn_fd(&s, log, 2);
  *	pid = spawn_start(&s);
  *
- * The child gets exactly the descriptors named; every other one is closed
- * (all of ours are close-on-exec, and this closes what was inherited). Its
- * signals are default and unblocked.
+ * The child gets exactly the descriptors named, and our 0, 1 and 2 where
+ * these are not; every other one is closed (all of ours are close-on-exec,
+ * and this closes what was inherited). Its signals are default and unblocked.
  */
 
 #include <sys/types.h>
@@ -36,7 +36,7 @@ struct spawn {
 	} fds[SPAWN_MAX_FDS];
 };
 
-/* Let the child have our descriptor `from` as its `to`. from stays open. */
+/* Let the child have our descriptor `from` as its `to`. from stays open; to < 64. */
 void spawn_fd(struct spawn *s, int from, int to);
 
 /*
