@@ -32,10 +32,20 @@ void home_path(struct str *path)
 
 	if (forced && *forced == '/' && geteuid() != 0) {
 		str_set_c(path, forced);
+		while (path->len > 1 && path->p[path->len - 1] == '/')
+			str_truncate(path, path->len - 1);
 		return;
 	}
 	if (!above_bin(path))
 		str_set_c(path, CONF_QMAIL);
+}
+
+void home_program(struct str *path, const char *name)
+{
+	if (!above_bin(path))
+		home_path(path);
+	str_append_c(path, "/bin/");
+	str_append_c(path, name);
 }
 
 int home_open(void)
@@ -53,6 +63,8 @@ int home_vpopmail(int homefd, struct str *path)
 {
 	switch (control_line(homefd, "vpopmailhome", path)) {
 	case CONTROL_OK:
+		if (path->len == 0)
+			str_set_c(path, CONF_VPOPMAIL);
 		return 0;
 	case CONTROL_ABSENT:
 		str_set_c(path, CONF_VPOPMAIL);

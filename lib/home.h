@@ -21,6 +21,12 @@ void home_path(struct str *path);
  */
 int home_open(void) MUST_USE;
 
+/*
+ * The path of the program `name` that belongs to us: beside our executable
+ * when that lies in a bin/, else in the home's bin/.
+ */
+void home_program(struct str *path, const char *name);
+
 /* vpopmail's home: control/vpopmailhome of homefd, else conf-vpopmail. */
 int home_vpopmail(int homefd, struct str *path) MUST_USE;
 

@@ -1,0 +1,161 @@
+#include "tools/ucspi/options.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+
+#define LIMIT_DEFAULT 40
+#define LIMIT_MAX 1000000
+#define BACKLOG_DEFAULT 20
+#define TIMEOUT_DEFAULT_S 26
+
+static noreturn void usage(void)
+{
+	die(EXIT_REJECT, "usage: tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] "
+			 "[ -x rules.cdb ] [ -B banner ] [ -g gid ] [ -u uid ] "
+			 "[ -b backlog ] [ -l localname ] [ -t timeout ] "
+			 "host port program");
+}
+
+static unsigned number(char option, const char *text, unsigned min,
+		       unsigned max)
+{
+	uint64_t value;
+
+	if (!view_u64(view_of(text), &value) || value < min || value > max)
+		die(EXIT_REJECT,
+		    "option -%c needs a number from %u to %u, not %s", option,
+		    min, max, text);
+	return (unsigned)value;
+}
+
+/*
+ * An id that is no number must not mean "stay root": with an unset variable
+ * in the run script it would.
+ */
+static unsigned id(const char *what, const char *text)
+{
+	uint64_t value;
+
+	if (!text || !view_u64(view_of(text), &value) || value >= UINT32_MAX)
+		die(EXIT_REJECT, "%s is not a number: %s", what,
+		    text ? text : "(not set)");
+	return (unsigned)value;
+}
+
+static void set_uid(struct options *o, const char *what, const char *text)
+{
+	o->uid = id(what, text);
+	o->change_uid = true;
+}
+
+static void set_gid(struct options *o, const char *what, const char *text)
+{
+	o->gid = id(what, text);
+	o->change_gid = true;
+}
+
+static void set_value(struct options *o, int option, const char *value)
+{
+	switch (option) {
+	case 'b':
+		o->backlog = number('b', value, 0, INT32_MAX);
+		break;
+	case 'B':
+		o->banner = view_of(value);
+		break;
+	case 'c':
+		o->limit = number('c', value, 1, LIMIT_MAX);
+		break;
+	case 'g':
+		set_gid(o, "option -g", value);
+		break;
+	case 'l':
+		o->local_host = value;
+		break;
+	case 't':
+		o->timeout_s = number('t', value, 0, 86400);
+		break;
+	case 'u':
+		set_uid(o, "option -u", value);
+		break;
+	case 'x':
+		o->rules = value;
+		break;
+	default:
+		usage();
+	}
+}
+
+/* False when the option is no flag. */
+static bool set_flag(struct options *o, int option)
+{
+	switch (option) {
+	case '1':
+		o->print_port = true;
+		return true;
+	case 'd':
+	case 'D':
+		o->no_delay = option == 'D';
+		return true;
+	case 'h':
+	case 'H':
+		o->remote_host = option == 'h';
+		return true;
+	case 'o':
+	case 'O':
+		o->keep_ip_options = option == 'o';
+		return true;
+	case 'p':
+	case 'P':
+		o->paranoid = option == 'p';
+		return true;
+	case 'q':
+		o->verbosity = QUIET;
+		return true;
+	case 'Q':
+		o->verbosity = ERRORS;
+		return true;
+	case 'v':
+		o->verbosity = VERBOSE;
+		return true;
+	case 'r':
+	case 'R':
+		o->remote_info = option == 'r';
+		return true;
+	case 'U':
+		set_gid(o, "$GID", getenv("GID"));
+		set_uid(o, "$UID", getenv("UID"));
+		return true;
+	case 'X':
+		o->rules_optional = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+	int option;
+
+	*o = (struct options){
+		.verbosity = ERRORS,
+		.limit = LIMIT_DEFAULT,
+		.backlog = BACKLOG_DEFAULT,
+		.timeout_s = TIMEOUT_DEFAULT_S,
+		.remote_host = true,
+		.remote_info = true,
+	};
+	opterr = 0;
+	while ((option = getopt(argc, argv,
+				"+1UXpPhHrRoOdDqQvb:B:c:g:l:t:u:x:")) != -1)
+		if (!set_flag(o, option))
+			set_value(o, option, optarg);
+	if (argc - optind < 3)
+		usage();
+	o->host = argv[optind];
+	o->port = argv[optind + 1];
+	o->program = argv + optind + 2;
+}

@@ -1,0 +1,46 @@
+#ifndef TOOLS_UCSPI_OPTIONS_H
+#define TOOLS_UCSPI_OPTIONS_H
+
+/*
+ * tcpserver's command line. Everything here is set once, at start, and only
+ * read afterwards; strings are borrowed from argv and the environment.
+ */
+
+#include <sys/types.h>
+
+#include "lib/str.h"
+
+enum verbosity {
+	QUIET,   /* -q: nothing */
+	ERRORS,  /* -Q: what went wrong */
+	VERBOSE, /* -v: and every connection */
+};
+
+struct options {
+	enum verbosity verbosity;
+	unsigned limit;     /* -c: connections at a time */
+	unsigned backlog;   /* -b */
+	unsigned timeout_s; /* -t */
+	const char *rules;  /* -x; NULL: none */
+	bool rules_optional;
+	bool no_delay;
+	bool keep_ip_options;
+	bool remote_host;
+	bool paranoid;
+	bool remote_info;
+	bool print_port;
+	const char *local_host; /* -l; NULL: look it up */
+	struct view banner;
+	bool change_uid;
+	uid_t uid;
+	bool change_gid;
+	gid_t gid;
+	const char *host;
+	const char *port;
+	char *const *program;
+};
+
+/* Complains and exits EXIT_REJECT when the command line is wrong. */
+void options_parse(struct options *o, int argc, char **argv);
+
+#endif
