@@ -19,4 +19,11 @@
 
 uint32_t crc32c(uint32_t crc, struct view bytes);
 
+/*
+ * The two ways of computing it. Both give the same; crc32c() takes the
+ * second when the processor has it, and nobody else should choose.
+ */
+uint32_t crc32c_portable(uint32_t crc, struct view bytes);
+bool crc32c_hardware(uint32_t *crc, struct view bytes); /* false: has none */
+
 #endif
