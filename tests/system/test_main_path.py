@@ -66,8 +66,7 @@ def test_every_shape_arrives_byte_for_byte(empty, shape):
     assert body_of(raw) == SHAPES[shape].replace(b"\r\n", b"\n")
     # And out again by POP3, with CRLF and an honest size.
     client = empty.pop3()
-    size = int(client.list()[1][0].split()[1]) if False else int(
-        client.list(1).split()[2])
+    size = int(client.list(1).split()[2])
     lines = client.retr(1)[1]
     got = b"".join(line + b"\r\n" for line in lines)
     client.dele(1)

@@ -1,0 +1,62 @@
+"""The independent judge: what clients were told against what mailboxes hold.
+
+Each message carries an id of its own. The oracle knows which ids got a 250,
+which did not, and counts copies in Maildirs by reading the files.
+"""
+
+import re
+import smtplib
+import uuid
+
+from house import DOMAIN
+
+
+class Oracle:
+    def __init__(self, house, user="luis", sender="ana"):
+        self.house = house
+        self.user = user
+        self.sender = sender
+        self.accepted = set()
+        self.refused = set()
+
+    def send(self, body=b"x\r\n"):
+        """Send one message; True when it was acknowledged."""
+        token = uuid.uuid4().hex
+        text = b"X-Oracle: %s\r\nSubject: x\r\n\r\n%s" % (token.encode(), body)
+        try:
+            with self.house.smtp() as client:
+                client.ehlo()
+                client.mail(f"{self.sender}@{DOMAIN}")
+                client.rcpt(f"{self.user}@{DOMAIN}")
+                ok = client.data(text)[0] == 250
+                if ok:
+                    self.accepted.add(token)
+        except (OSError, smtplib.SMTPException):
+            ok = token in self.accepted
+        if not ok:
+            self.refused.add(token)
+        return ok
+
+    def copies(self):
+        """token -> how many files of the mailbox carry it."""
+        found = {}
+        for raw in self.house.messages(self.user):
+            match = re.search(rb"^X-Oracle: ([0-9a-f]{32})$", raw, re.M)
+            assert match, f"a damaged message in the mailbox: {raw[:200]!r}"
+            assert raw.endswith(b"\n"), "a message without its end"
+            token = match.group(1).decode()
+            found[token] = found.get(token, 0) + 1
+        return found
+
+    def missing(self):
+        return self.accepted - set(self.copies())
+
+    def judge(self, kills=0):
+        """Nothing acknowledged is lost; copies within what kills allow."""
+        copies = self.copies()
+        lost = self.accepted - set(copies)
+        assert not lost, f"acknowledged and lost: {sorted(lost)}"
+        extra = sum(copies.values()) - len(copies)
+        assert extra <= kills, f"{extra} extra copies after {kills} kills"
+        strangers = set(copies) - self.accepted - self.refused
+        assert not strangers

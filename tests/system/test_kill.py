@@ -1,0 +1,302 @@
+"""kill -9 at syscalls of each program, and at random moments under load.
+
+A program is put behind a wrapper that, once, runs it under strace with one
+fault: SIGKILL when it enters its n-th call of some kind. First a recording
+run counts the calls; then each (call, n) is an experiment. check takes a
+sample, soak all. Afterwards qmail-send gets ALRM, the queue must become
+empty within 60 s, and the oracle judges.
+"""
+
+import collections
+import os
+import poplib
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from house import DOMAIN, PASSWORD, listens
+from oracle import Oracle
+from waiting import wait_for
+
+# Calls before main(), and those that end a process anyway.
+NOT_INTERESTING = {"exit_group", "exit", "execve", "restart_syscall",
+                   "rt_sigreturn", "arch_prctl", "set_tid_address",
+                   "set_robust_list", "rseq", "prlimit64", "readlink",
+                   "brk", "mprotect"}
+
+
+class Wrapped:
+    """A program of a house that can be traced or killed once, when armed."""
+
+    def __init__(self, house, program):
+        self.house = house
+        self.program = program
+        self.path = house.home / "bin" / program
+        self.real = house.home / "bin" / f"{program}.real"
+        self.trace = house.home / "trace" / program
+        self.arm_file = house.home / "trace" / f"{program}.armed"
+        self.trace.parent.mkdir(exist_ok=True)
+        self.trace.parent.chmod(0o777)
+        os.rename(self.path, self.real)
+        self.real.chmod(0o755)
+        self.path.write_text(
+            "#!/bin/sh\n"
+            f"if mv {self.arm_file} {self.arm_file}.$$ 2>/dev/null\n"
+            f"then exec `cat {self.arm_file}.$$` {self.real} \"$@\"\n"
+            f"else exec {self.real} \"$@\"\nfi\n")
+        self.path.chmod(0o755)
+
+    def unwrap(self):
+        os.replace(self.real, self.path)
+
+    def arm(self, *options):
+        self.trace.unlink(missing_ok=True)
+        words = ["strace", "-D", "-f", "-qq", "-o", str(self.trace), *options]
+        temp = self.arm_file.with_suffix(".new")
+        temp.write_text(" ".join(words) + "\n")
+        temp.chmod(0o666)
+        os.replace(temp, self.arm_file)
+
+    def armed(self):
+        return self.arm_file.exists()
+
+    def disarm(self):
+        self.arm_file.unlink(missing_ok=True)
+
+    def text(self):
+        try:
+            return self.trace.read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def was_killed(self):
+        return "killed by SIGKILL" in self.text()
+
+    def counts(self):
+        """How often each process made each call, at most."""
+        per = collections.Counter()
+        for line in self.text().splitlines():
+            match = re.match(r"(\d+)\s+([a-z_0-9]+)\(", line)
+            if match and match.group(2) not in NOT_INTERESTING:
+                per[match.groups()] += 1
+        most = {}
+        for (_, call), count in per.items():
+            most[call] = max(most.get(call, 0), count)
+        return most
+
+
+def points(counts, limit, seed):
+    every = [(call, n) for call in sorted(counts)
+             for n in range(1, counts[call] + 1)]
+    if limit is None or len(every) <= limit:
+        return every
+    return sorted(random.Random(seed).sample(every, limit))
+
+
+def restart(house, service):
+    """Let supervise start a service anew; the caller waits for its effect."""
+    house.svc("-t", service)
+
+
+# How to make a program run: daemons are restarted, workers come by mail.
+DAEMONS = {"qmail-queued": "qmail-queued", "qmail-send": "qmail-send",
+           "qmail-lspawn": "qmail-send", "qmail-rspawn": "qmail-send"}
+
+
+def read_mail(house):
+    """One POP3 session that deletes nothing; trouble is part of the game."""
+    try:
+        client = house.pop3()
+        if client.stat()[0]:
+            client.retr(1)
+        client.quit()
+    except (OSError, poplib.error_proto, EOFError):
+        pass
+
+
+def exercise(house, program, oracle, wrapped):
+    """Make the armed program run and give it a message to work on."""
+    if program in DAEMONS:
+        restart(house, DAEMONS[program])
+        wait_for(lambda: not wrapped.armed(), 20, f"{program} to start")
+    if program in ("qmail-popup", "vchkpw", "qmail-pop3d"):
+        read_mail(house)
+    elif program in ("qmail-queue", "qmail-inject"):
+        inject(house, program, oracle)
+    else:
+        oracle.send()
+
+
+def inject(house, program, oracle):
+    """By hand, without SMTP: the exit code is the acknowledgement."""
+    import uuid
+    token = uuid.uuid4().hex
+    text = f"X-Oracle: {token}\nSubject: x\n\nx\n".encode()
+    if program == "qmail-queue":
+        read, write = os.pipe()
+        os.write(write, f"Fana@{DOMAIN}\0Tluis@{DOMAIN}\0\0".encode())
+        os.close(write)
+        result = run_queue(house, text, read)
+        os.close(read)
+    else:
+        result = subprocess.run(
+            [house.home / "bin/qmail-inject", "-f", f"ana@{DOMAIN}",
+             f"luis@{DOMAIN}"], input=text, capture_output=True).returncode
+    (oracle.accepted if result == 0 else oracle.refused).add(token)
+
+
+def run_queue(house, text, envelope):
+    child = subprocess.Popen([house.home / "bin/qmail-queue"],
+                             stdin=subprocess.PIPE, stdout=envelope)
+    try:
+        child.stdin.write(text)
+        child.stdin.close()
+    except OSError:
+        pass
+    return child.wait(60)
+
+
+def settle(house):
+    """Everything due now; the queue must be empty within 60 s."""
+    def alarm():
+        for pid in house.pids("qmail-send") + house.pids("qmail-send.real"):
+            try:
+                os.kill(pid, signal.SIGALRM)
+            except ProcessLookupError:
+                pass
+        return not house.queue_files("new", "mess", "bounce")
+
+    deadline = time.monotonic() + 60
+    while not alarm():
+        assert time.monotonic() < deadline, \
+            f"the queue is not empty: {house.queue_files()}\n{house.log()[-2000:]}"
+        time.sleep(0.1)
+
+
+PROGRAMS = ["qmail-smtpd", "qmail-queued", "qmail-send", "qmail-lspawn",
+            "qmail-local", "vdelivermail", "qmail-queue", "qmail-inject",
+            "qmail-popup", "vchkpw", "qmail-pop3d"]
+
+
+@pytest.fixture(scope="module")
+def victim(bin):
+    from house import House
+    made = House(bin)
+    made.add_domain()
+    made.start()
+    yield made
+    made.stop()
+    made.remove()
+
+
+def kill_everywhere(house, program, limit):
+    oracle = Oracle(house)
+    wrapped = Wrapped(house, program)
+    reached = missed = 0
+    try:
+        wrapped.arm()
+        oracle.send()  # something for a reader to read
+        exercise(house, program, oracle, wrapped)
+        settle(house)
+        counts = wait_for(wrapped.counts, 10, f"a trace of {program}")
+        if program in DAEMONS:
+            restart(house, DAEMONS[program])
+        chosen = points(counts, limit, program)
+        assert chosen
+        for call, n in chosen:
+            wrapped.arm("-e", f"inject={call}:signal=KILL:when={n}")
+            exercise(house, program, oracle, wrapped)
+            settle(house)
+            if wrapped.was_killed():
+                reached += 1
+            else:
+                missed += 1
+            wrapped.disarm()
+            oracle.judge(kills=reached)
+    finally:
+        wrapped.disarm()
+        wrapped.unwrap()
+        if program in DAEMONS:
+            restart(house, DAEMONS[program])
+    # Most faults must have struck, or this proves nothing.
+    assert reached >= 0.7 * (reached + missed), (reached, missed)
+    assert oracle.send(), "it does not accept mail any more"
+    settle(house)
+    oracle.judge(kills=reached)
+    assert not house.queue_files("bad")
+    for path in house.maildir().joinpath("new").iterdir():
+        path.unlink()
+    print(f"{program}: {reached} of {reached + missed} kills struck")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_killed_at_sampled_syscalls(victim, program):
+    kill_everywhere(victim, program, 5)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_killed_at_every_syscall(victim, program):
+    kill_everywhere(victim, program, None)
+
+
+def random_kills(house, seconds, senders=4):
+    """Random programs die at random moments while mail flows."""
+    oracle = Oracle(house)
+    chance = random.Random(7)
+    stop = threading.Event()
+    lock = threading.Lock()
+
+    def feed():
+        own = Oracle(house)
+        while not stop.is_set():
+            own.send(b"y" * 2000 + b"\r\n")
+        with lock:
+            oracle.accepted |= own.accepted
+            oracle.refused |= own.refused
+
+    threads = [threading.Thread(target=feed) for _ in range(senders)]
+    for thread in threads:
+        thread.start()
+    kills = 0
+    mortal = ["qmail-smtpd", "qmail-queued", "qmail-send", "qmail-lspawn",
+              "qmail-local", "vdelivermail", "qmail-rspawn", "tcpserver",
+              "multilog"]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(chance.uniform(0.01, 0.15))
+        pids = house.pids(chance.choice(mortal))
+        if not pids:
+            continue
+        try:
+            os.kill(chance.choice(pids), signal.SIGKILL)
+            kills += 1
+        except ProcessLookupError:
+            pass
+    stop.set()
+    for thread in threads:
+        thread.join(120)
+        assert not thread.is_alive()
+    wait_for(lambda: listens(house.smtp_port), 30, "SMTP to come back")
+    settle(house)
+    # A qmail-send that dies has at most its deliveries in flight at risk.
+    oracle.judge(kills=kills * 10)
+    assert len(oracle.accepted) > seconds, "hardly any mail flowed"
+    return kills, len(oracle.accepted)
+
+
+def test_random_kills_while_mail_flows(victim):
+    kills, accepted = random_kills(victim, 8)
+    assert kills > 20
+    print(f"{accepted} messages accepted, {kills} kills")
+
+
+@pytest.mark.soak
+def test_random_kills_for_ten_minutes(victim):
+    kills, accepted = random_kills(victim, 600, senders=10)
+    print(f"{accepted} messages accepted, {kills} kills")
