@@ -85,6 +85,29 @@ PROGS :=
 
 # tools/daemontools/
 
+PROGS += svscanboot svscan supervise svc svok svstat multilog setuidgid \
+	envuidgid envdir softlimit setlock fghack pgrphack readproctitle \
+	tai64n tai64nlocal
+svscanboot := $(addprefix tools/daemontools/,svscanboot run service)
+svscan := $(addprefix tools/daemontools/,svscan scan service run)
+supervise := $(addprefix tools/daemontools/,supervise machine service)
+svc := $(addprefix tools/daemontools/,svc service)
+svok := $(addprefix tools/daemontools/,svok service)
+svstat := $(addprefix tools/daemontools/,svstat service)
+multilog := $(addprefix tools/daemontools/,multilog script logdir)
+setuidgid := $(addprefix tools/daemontools/,setuidgid account run)
+setuidgid.dynamic := yes
+envuidgid := $(addprefix tools/daemontools/,envuidgid account run)
+envuidgid.dynamic := yes
+envdir := $(addprefix tools/daemontools/,envdir run)
+softlimit := $(addprefix tools/daemontools/,softlimit run)
+setlock := $(addprefix tools/daemontools/,setlock run)
+fghack := $(addprefix tools/daemontools/,fghack run)
+pgrphack := $(addprefix tools/daemontools/,pgrphack run)
+readproctitle := tools/daemontools/readproctitle
+tai64n := tools/daemontools/tai64n
+tai64nlocal := tools/daemontools/tai64nlocal
+
 # tools/ucspi/
 
 PROGS += tcprules
@@ -110,6 +133,9 @@ tcplookup.dynamic := yes
 # tools/vpopmail/
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
+test_rulefile := tools/ucspi/rulefile tools/ucspi/rules
+test_ident := tools/ucspi/ident
+fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
 
 # ---- rules -------------------------------------------------------------
 
