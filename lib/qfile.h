@@ -8,7 +8,8 @@
  *
  *	qfile_writer_init(&w, fd);
  *	qfile_write_message(&w, chunk);               as often as needed
- *	qfile_write_envelope(&w, records, id);        envelope and footer
+ *	qfile_write_records(&w, records);             likewise
+ *	qfile_write_footer(&w, id);
  *
  * Reading (qmail-send, qmail-qread):
  *
@@ -27,22 +28,22 @@
 
 #define QFILE_FOOTER_BYTES 64
 #define QFILE_VERSION 1
-#define QFILE_ADDRESS_MAX 1003               /* qmail-queue's limit, code 11 */
+#define QFILE_ADDRESS_MAX 1003 /* qmail-queue's limit, code 11 */
 #define QFILE_ENVELOPE_MAX (256 * 1024 * 1024) /* a reader refuses more */
 
 enum qfile_type { /* envelope records */
-	QFILE_SENDER = 1,
-	QFILE_UID = 2,
-	QFILE_PID = 3,
-	QFILE_BODY = 4,
-	QFILE_RET = 5,
-	QFILE_ENVID = 6,
-	QFILE_SMTPUTF8 = 7,
-	QFILE_REQUIRETLS = 8,
-	QFILE_SESSION = 9,
-	QFILE_RECIPIENT = 16,
-	QFILE_NOTIFY = 17,
-	QFILE_ORCPT = 18,
+		  QFILE_SENDER = 1,
+		  QFILE_UID = 2,
+		  QFILE_PID = 3,
+		  QFILE_BODY = 4,
+		  QFILE_RET = 5,
+		  QFILE_ENVID = 6,
+		  QFILE_SMTPUTF8 = 7,
+		  QFILE_REQUIRETLS = 8,
+		  QFILE_SESSION = 9,
+		  QFILE_RECIPIENT = 16,
+		  QFILE_NOTIFY = 17,
+		  QFILE_ORCPT = 18,
 };
 
 enum qfile_state {
@@ -57,14 +58,17 @@ struct qfile_writer {
 	int fd;
 	uint64_t message_len;
 	uint32_t message_crc;
-	uint64_t envelope_len; /* after qfile_write_envelope() */
+	uint64_t envelope_len;
 	uint32_t envelope_crc;
 };
 
 void qfile_writer_init(struct qfile_writer *w, int fd);
 /* -1 with errno; the file is then worth nothing. */
 int qfile_write_message(struct qfile_writer *w, struct view chunk) MUST_USE;
-/* records: well-formed, SENDER first, states W. */
+/* Whole, well-formed records; all in all SENDER first, states W. */
+int qfile_write_records(struct qfile_writer *w, struct view records) MUST_USE;
+int qfile_write_footer(struct qfile_writer *w, uint64_t id) MUST_USE;
+/* Both at once. */
 int qfile_write_envelope(struct qfile_writer *w, struct view records,
 			 uint64_t id) MUST_USE;
 /* The id had to change: write the footer anew. */
@@ -118,11 +122,13 @@ struct qfile_cursor {
 bool qfile_next(const struct qfile *q, struct qfile_cursor *at,
 		struct qfile_recipient *rcpt);
 
-/* A message-level record, e.g. QFILE_BODY; false when absent. */
+/*
+ * A message-level record, e.g. QFILE_BODY; false when absent. They stand
+ * before the first recipient; the UID and PID are behind the sender.
+ */
 bool qfile_find(const struct qfile *q, uint64_t type, struct view *value);
 
 /* Write one state byte. -1 with errno. */
-int qfile_mark(int fd, uint64_t state_offset, enum qfile_state state)
-	MUST_USE;
+int qfile_mark(int fd, uint64_t state_offset, enum qfile_state state) MUST_USE;
 
 #endif
