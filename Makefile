@@ -67,6 +67,11 @@ PROGS :=
 
 # smtpd/
 
+PROGS += qmail-smtpd
+qmail-smtpd := smtpd/qmail-smtpd smtpd/session smtpd/message smtpd/command \
+	smtpd/policy smtpd/data smtpd/hops smtpd/received
+qmail-smtpd.libs := -lcdb
+
 # queue/
 
 # send/
@@ -133,6 +138,10 @@ tcplookup.dynamic := yes
 # tools/vpopmail/
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
+test_machine := tools/daemontools/machine
+test_service := tools/daemontools/service
+test_script := tools/daemontools/script
+fuzz_script := tools/daemontools/script
 test_rulefile := tools/ucspi/rulefile tools/ucspi/rules
 test_ident := tools/ucspi/ident
 fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
