@@ -138,6 +138,10 @@ tcplookup.dynamic := yes
 # tools/vpopmail/
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
+test_smtp_data := smtpd/data
+test_smtp_command := smtpd/command smtpd/hops smtpd/received
+fuzz_smtp_data := smtpd/data smtpd/hops
+fuzz_smtp_command := smtpd/command smtpd/received
 test_machine := tools/daemontools/machine
 test_service := tools/daemontools/service
 test_script := tools/daemontools/script
