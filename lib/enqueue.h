@@ -39,10 +39,10 @@
 enum enqueue_code {
 	ENQUEUE_CODE_DONE = 0,
 	ENQUEUE_CODE_ADDRESS_TOO_LONG = 11,
-	ENQUEUE_CODE_REFUSED = 31,      /* permanently, by the server */
+	ENQUEUE_CODE_REFUSED = 31, /* permanently, by the server */
 	ENQUEUE_CODE_MEMORY = 51,
 	ENQUEUE_CODE_TIMEOUT = 52,
-	ENQUEUE_CODE_WRITE = 53,        /* or the disk is full */
+	ENQUEUE_CODE_WRITE = 53, /* or the disk is full */
 	ENQUEUE_CODE_READ = 54,
 	ENQUEUE_CODE_CONFIG = 55,
 	ENQUEUE_CODE_NETWORK = 56,
@@ -52,17 +52,18 @@ enum enqueue_code {
 	ENQUEUE_CODE_TRIGGER = 64,
 	ENQUEUE_CODE_LINK = 65,
 	ENQUEUE_CODE_ENVELOPE_FILE = 66,
-	ENQUEUE_CODE_BUSY = 71,         /* temporarily refused */
+	ENQUEUE_CODE_BUSY = 71, /* temporarily refused */
 	ENQUEUE_CODE_CONNECT_TIMEOUT = 72,
 	ENQUEUE_CODE_CONNECT_REFUSED = 73,
-	ENQUEUE_CODE_LOST = 74,         /* the connection broke */
+	ENQUEUE_CODE_LOST = 74, /* the connection broke */
 	ENQUEUE_CODE_BUG = 81,
-	ENQUEUE_CODE_CUSTOM = 82,       /* text on descriptor 4 or 6 */
-	ENQUEUE_CODE_ENVELOPE = 91,     /* not in the format */
-	ENQUEUE_CODE_EXEC = 120,        /* the QMAILQUEUE program */
+	ENQUEUE_CODE_CUSTOM = 82,   /* text on descriptor 4 or 6 */
+	ENQUEUE_CODE_ENVELOPE = 91, /* not in the format */
+	ENQUEUE_CODE_EXEC = 120,    /* the QMAILQUEUE program */
 };
 
-enum enqueue_type { /* records of the protocol */
+/* Records of the protocol. */
+enum enqueue_type {
 	ENQUEUE_HELLO = 1,
 	ENQUEUE_CHUNK = 2,
 	ENQUEUE_ENVELOPE = 3,
@@ -83,27 +84,33 @@ enum enqueue_result {
 };
 
 struct enqueue {
-	int sock;     /* to qmail-queued, or -1 */
-	int message;  /* pipe to the program's 0, or -1 */
-	int envelope; /* pipe to its 1 */
-	int custom;   /* pipe from its 4 and 6 */
-	pid_t pid;    /* of the program; ours when there is none */
-	int code;     /* 0 so far, or the first failure */
-	uint64_t id;  /* the queue id, 0 when a program queued it */
-	struct str buffer;  /* bytes not yet sent */
-	struct str records; /* envelope so far */
+	int sock;           /* to qmail-queued, or -1 */
+	int message;        /* pipe to the program's 0, or -1 */
+	int envelope;       /* pipe to its 1 */
+	int custom;         /* pipe from its 4 and 6 */
+	pid_t pid;          /* of the program; ours when there is none */
+	int code;           /* 0 so far, or the first failure */
+	uint64_t id;        /* the queue id, 0 when a program queued it */
+	bool program;       /* of QMAILQUEUE, instead of qmail-queued */
+	int64_t sent_ms;    /* when bytes last went out */
+	struct str buffer;  /* message bytes not yet sent */
+	struct str records; /* envelope not yet sent */
 	struct str text;    /* after close: why not, without D or Z */
 };
 
 void enqueue_open(struct enqueue *q, int homefd);
 void enqueue_put(struct enqueue *q, struct view bytes);
+/* The message is complete. */
 void enqueue_from(struct enqueue *q, struct view sender);
-/* A message-level record of lib/qfile.h (QFILE_BODY ...). After _from. */
+/* A message-level record of lib/qfile.h (QFILE_BODY ...). Before _to. */
 void enqueue_param(struct enqueue *q, uint64_t type, struct view value);
 void enqueue_to(struct enqueue *q, struct view recipient);
 /* NOTIFY or ORCPT of the last recipient. */
 void enqueue_to_param(struct enqueue *q, uint64_t type, struct view value);
-/* Give up: the queue will hold nothing of it. close still must be called. */
+/*
+ * Give up: the queue will hold nothing of it. close may still be called, and
+ * must be where QMAILQUEUE is set: it waits for the program.
+ */
 void enqueue_fail(struct enqueue *q, int code);
 enum enqueue_result enqueue_close(struct enqueue *q) MUST_USE;
 void enqueue_free(struct enqueue *q);

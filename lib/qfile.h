@@ -31,19 +31,20 @@
 #define QFILE_ADDRESS_MAX 1003 /* qmail-queue's limit, code 11 */
 #define QFILE_ENVELOPE_MAX (256 * 1024 * 1024) /* a reader refuses more */
 
-enum qfile_type { /* envelope records */
-		  QFILE_SENDER = 1,
-		  QFILE_UID = 2,
-		  QFILE_PID = 3,
-		  QFILE_BODY = 4,
-		  QFILE_RET = 5,
-		  QFILE_ENVID = 6,
-		  QFILE_SMTPUTF8 = 7,
-		  QFILE_REQUIRETLS = 8,
-		  QFILE_SESSION = 9,
-		  QFILE_RECIPIENT = 16,
-		  QFILE_NOTIFY = 17,
-		  QFILE_ORCPT = 18,
+/* Envelope records. */
+enum qfile_type {
+	QFILE_SENDER = 1,
+	QFILE_UID = 2,
+	QFILE_PID = 3,
+	QFILE_BODY = 4,
+	QFILE_RET = 5,
+	QFILE_ENVID = 6,
+	QFILE_SMTPUTF8 = 7,
+	QFILE_REQUIRETLS = 8,
+	QFILE_SESSION = 9,
+	QFILE_RECIPIENT = 16,
+	QFILE_NOTIFY = 17,
+	QFILE_ORCPT = 18,
 };
 
 enum qfile_state {

@@ -1,0 +1,614 @@
+#include "lib/enqueue.h"
+
+/* cmocka.h wants these first. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/out.h"
+#include "lib/qfile.h"
+#include "lib/record.h"
+#include "lib/sig.h"
+
+/*
+ * Each test has a home of its own. A forked child plays qmail-queued: it
+ * takes one connection and keeps what it got in `got`.
+ */
+static char home_path_text[64];
+static int home = -1;
+static int listener = -1;
+static pid_t server = -1;
+
+static int make_home(void **state)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+	(void)state;
+	sig_ignore_write_signals();
+	unsetenv("QMAILQUEUE");
+	snprintf(home_path_text, sizeof(home_path_text),
+		 "/tmp/test_enqueue.XXXXXX");
+	if (!mkdtemp(home_path_text))
+		return -1;
+	home = open(home_path_text, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (mkdirat(home, "queue", 0755) || mkdirat(home, "queue/socket", 0755))
+		return -1;
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/%s", home_path_text,
+		 ENQUEUE_SOCKET);
+	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(listener, (const struct sockaddr *)&at, sizeof(at)) == -1)
+		return -1;
+	return listen(listener, 1);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind,
+		      struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
+static int remove_home(void **state)
+{
+	(void)state;
+	if (server > 0) {
+		kill(server, SIGKILL);
+		waitpid(server, NULL, 0);
+	}
+	server = -1;
+	close(listener);
+	close(home);
+	unsetenv("QMAILQUEUE");
+	return nftw(home_path_text, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void keep(int fd, struct view v)
+{
+	if (write_all(fd, v) == -1)
+		_exit(2);
+}
+
+/* Read from conn into got until `bytes` have come, or end of file. */
+static void take(int conn, int got, size_t bytes)
+{
+	char piece[65536];
+
+	while (bytes) {
+		size_t want = bytes < sizeof(piece) ? bytes : sizeof(piece);
+		ssize_t n = read(conn, piece, want);
+
+		if (n <= 0)
+			return;
+		keep(got, view_make(piece, (size_t)n));
+		bytes -= (size_t)n;
+	}
+}
+
+static void answer(int conn, uint64_t type, struct view value)
+{
+	struct str record = { 0 };
+
+	record_append(&record, type, value);
+	keep(conn, str_view(&record));
+	str_free(&record);
+}
+
+static void answer_u64(int conn, uint64_t type, uint64_t number,
+		       struct view text)
+{
+	struct str value = { 0 };
+	char bytes[8];
+
+	le64_write(bytes, number);
+	str_append(&value, view_make(bytes, 8));
+	str_append(&value, text);
+	answer(conn, type, str_view(&value));
+	str_free(&value);
+}
+
+/* Play a server; `play` gets the connection after HELLO has been read. */
+static void serve(void (*play)(int conn, int got))
+{
+	server = fork();
+	if (server == 0) {
+		int got =
+			openat(home, "got", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		int conn = accept(listener, NULL, NULL);
+
+		take(conn, got, RECORD_HEAD_BYTES + 16);
+		play(conn, got);
+		_exit(0);
+	}
+	assert_int_not_equal(server, -1);
+}
+
+static void wait_server(void)
+{
+	int status;
+
+	assert_int_equal(waitpid(server, &status, 0), server);
+	assert_int_equal(status, 0);
+	server = -1;
+}
+
+static void read_got(struct str *content)
+{
+	char piece[65536];
+	int fd = openat(home, "got", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	assert_int_not_equal(fd, -1);
+	str_reset(content);
+	while ((n = read(fd, piece, sizeof(piece))) > 0)
+		str_append(content, view_make(piece, (size_t)n));
+	close(fd);
+}
+
+static void assert_text(struct enqueue *q, const char *want)
+{
+	assert_string_equal(str_c(&q->text), want);
+}
+
+/* Read records up to END, keeping everything, then say DONE 77. */
+static void play_good(int conn, int got)
+{
+	char head[RECORD_HEAD_BYTES];
+
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	for (;;) {
+		size_t have = 0;
+
+		while (have < sizeof(head)) {
+			ssize_t n =
+				read(conn, head + have, sizeof(head) - have);
+
+			if (n <= 0)
+				_exit(3);
+			have += (size_t)n;
+		}
+		keep(got, view_make(head, sizeof(head)));
+		take(conn, got, le64_read(head + 8));
+		if (le64_read(head) == ENQUEUE_END)
+			break;
+	}
+	answer_u64(conn, ENQUEUE_DONE_ID, 77, VIEW(""));
+}
+
+static void test_records_arrive_in_order(void **state)
+{
+	struct enqueue q;
+	struct str want = { 0 };
+	struct str envelope = { 0 };
+	struct str got = { 0 };
+
+	(void)state;
+	serve(play_good);
+	enqueue_open(&q, home);
+	enqueue_put(&q, VIEW("Subject: t\n"));
+	enqueue_put(&q, VIEW("\nx\n"));
+	enqueue_from(&q, VIEW("a@b"));
+	enqueue_param(&q, QFILE_BODY, VIEW("8BITMIME"));
+	enqueue_to(&q, VIEW("c@d"));
+	enqueue_to_param(&q, QFILE_NOTIFY, VIEW("NEVER"));
+	enqueue_to(&q, VIEW(""));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	assert_int_equal(q.id, 77);
+	assert_int_equal(q.pid, getpid());
+	assert_text(&q, "");
+	enqueue_free(&q);
+	wait_server();
+
+	record_append(&envelope, QFILE_SENDER, VIEW("a@b"));
+	record_append(&envelope, QFILE_BODY, VIEW("8BITMIME"));
+	record_append(&envelope, QFILE_RECIPIENT, VIEW("Wc@d"));
+	record_append(&envelope, QFILE_NOTIFY, VIEW("NEVER"));
+	record_append(&envelope, QFILE_RECIPIENT, VIEW("W"));
+	record_append(&want, ENQUEUE_HELLO, VIEW("valija-enqueue 1"));
+	record_append(&want, ENQUEUE_CHUNK, VIEW("Subject: t\n\nx\n"));
+	record_append(&want, ENQUEUE_ENVELOPE, str_view(&envelope));
+	record_append(&want, ENQUEUE_END, VIEW(""));
+	read_got(&got);
+	assert_true(view_eq(str_view(&got), str_view(&want)));
+	str_free(&want);
+	str_free(&envelope);
+	str_free(&got);
+}
+
+static void test_large_message_and_envelope_go_in_pieces(void **state)
+{
+	struct enqueue q;
+	struct str got = { 0 };
+	struct str line = { 0 };
+	struct view rest;
+	struct record record;
+	size_t message = 0;
+	size_t recipients = 0;
+
+	(void)state;
+	serve(play_good);
+	enqueue_open(&q, home);
+	for (int i = 0; i < 5000; i++) {
+		str_reset(&line);
+		str_appendf(&line, "line %d with some text to fill it\n", i);
+		enqueue_put(&q, str_view(&line));
+	}
+	enqueue_from(&q, VIEW(""));
+	for (int i = 0; i < 5000; i++) {
+		str_reset(&line);
+		str_appendf(&line, "recipient%d@example.org", i);
+		enqueue_to(&q, str_view(&line));
+	}
+	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	enqueue_free(&q);
+	wait_server();
+	read_got(&got);
+	rest = str_view(&got);
+	while (record_next(&rest, &record) == RECORD_OK) {
+		struct view inner = record.value;
+		struct record one;
+
+		assert_true(record.value.len <= ENQUEUE_PIECE_MAX);
+		if (record.type == ENQUEUE_CHUNK)
+			message += record.value.len;
+		if (record.type != ENQUEUE_ENVELOPE)
+			continue;
+		while (record_next(&inner, &one) == RECORD_OK)
+			recipients += one.type == QFILE_RECIPIENT;
+		assert_int_equal(inner.len, 0); /* whole records */
+	}
+	assert_int_equal(recipients, 5000);
+	assert_int_equal(message, 5000 * 32 + 10 + 90 * 2 + 900 * 3 + 4000 * 4);
+	str_free(&got);
+	str_free(&line);
+}
+
+static void play_refuse_at_once(int conn, int got)
+{
+	(void)got;
+	answer_u64(conn, ENQUEUE_REFUSED_CODE, 71, VIEW("no slot"));
+}
+
+static void test_refused_before_go(void **state)
+{
+	struct enqueue q;
+
+	(void)state;
+	serve(play_refuse_at_once);
+	enqueue_open(&q, home);
+	assert_int_equal(q.code, ENQUEUE_CODE_BUSY);
+	enqueue_put(&q, VIEW("x"));
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, VIEW("x"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_text(&q, "mail server temporarily rejected message (#4.3.0)");
+	enqueue_free(&q);
+	wait_server();
+}
+
+static void play_refuse_in_the_middle(int conn, int got)
+{
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	take(conn, got, 100000);
+	answer_u64(conn, ENQUEUE_REFUSED_CODE, 53, VIEW("disk full"));
+}
+
+static void test_refusal_in_the_middle_is_found(void **state)
+{
+	static char piece[10000];
+	struct enqueue q;
+
+	(void)state;
+	serve(play_refuse_in_the_middle);
+	enqueue_open(&q, home);
+	memset(piece, 'x', sizeof(piece));
+	for (int i = 0; i < 1000; i++)
+		enqueue_put(&q, view_make(piece, sizeof(piece)));
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, VIEW("x"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_WRITE);
+	assert_text(&q, "qq write error or disk full (#4.3.0)");
+	enqueue_free(&q);
+	wait_server();
+}
+
+static void play_vanish(int conn, int got)
+{
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	take(conn, got, 16);
+}
+
+static void test_lost_server_is_temporary(void **state)
+{
+	struct enqueue q;
+
+	(void)state;
+	serve(play_vanish);
+	enqueue_open(&q, home);
+	enqueue_put(&q, VIEW("x"));
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, VIEW("x"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_LOST);
+	enqueue_free(&q);
+	wait_server();
+}
+
+static void play_nonsense(int conn, int got)
+{
+	(void)got;
+	answer(conn, 4711, VIEW("what?"));
+}
+
+static void play_endless(int conn, int got)
+{
+	char junk[5000] = { 0 };
+
+	(void)got;
+	le64_write(junk, ENQUEUE_GO);
+	le64_write(junk + 8, UINT64_MAX);
+	keep(conn, view_make(junk, sizeof(junk)));
+	take(conn, got, 1);
+}
+
+static void play_refuse_with_nonsense(int conn, int got)
+{
+	(void)got;
+	answer_u64(conn, ENQUEUE_REFUSED_CODE, 0, VIEW(""));
+}
+
+static void test_nonsense_from_the_server_is_temporary(void **state)
+{
+	static void (*const plays[])(int, int) = { play_nonsense, play_endless,
+						   play_refuse_with_nonsense };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(plays); i++) {
+		struct enqueue q;
+
+		serve(plays[i]);
+		enqueue_open(&q, home);
+		assert_int_not_equal(q.code, 0);
+		assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+		enqueue_free(&q);
+		wait_server();
+	}
+}
+
+static void test_long_address_is_permanent(void **state)
+{
+	char address[QFILE_ADDRESS_MAX + 1];
+	struct enqueue q;
+
+	(void)state;
+	memset(address, 'a', sizeof(address));
+	serve(play_vanish);
+	enqueue_open(&q, home);
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, view_make(address, sizeof(address) - 1));
+	assert_int_equal(q.code, 0);
+	enqueue_to(&q, view_make(address, sizeof(address)));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_PERMANENT);
+	assert_int_equal(q.code, ENQUEUE_CODE_ADDRESS_TOO_LONG);
+	assert_text(&q, "envelope address too long for qq (#5.1.3)");
+	enqueue_free(&q);
+}
+
+static void test_nul_in_an_address_is_refused_here(void **state)
+{
+	struct enqueue q;
+
+	(void)state;
+	serve(play_vanish);
+	enqueue_open(&q, home);
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, VIEW("a\0Tb"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_ENVELOPE);
+	enqueue_free(&q);
+}
+
+static void test_first_failure_counts(void **state)
+{
+	struct enqueue q;
+
+	(void)state;
+	serve(play_vanish);
+	enqueue_open(&q, home);
+	enqueue_fail(&q, ENQUEUE_CODE_READ);
+	enqueue_fail(&q, ENQUEUE_CODE_BUG);
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_text(&q, "qq read error (#4.3.0)");
+	enqueue_free(&q);
+}
+
+/* A program in the place of qmail-queue. */
+static void use_program(const char *script)
+{
+	int fd = openat(home, "qq", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			0700);
+
+	assert_int_not_equal(fd, -1);
+	keep(fd, VIEW("#!/bin/sh\n"));
+	keep(fd, view_of(script));
+	close(fd);
+	setenv("QMAILQUEUE", "./qq", 1);
+}
+
+static void usual_message(struct enqueue *q)
+{
+	enqueue_open(q, home);
+	enqueue_put(q, VIEW("Subject: t\n\n"));
+	enqueue_from(q, VIEW("a@b"));
+	enqueue_param(q, QFILE_BODY, VIEW("8BITMIME"));
+	enqueue_to(q, VIEW("c@d"));
+	enqueue_to(q, VIEW("e@f"));
+}
+
+static void test_program_gets_message_then_envelope(void **state)
+{
+	struct str got = { 0 };
+	struct enqueue q;
+
+	(void)state;
+	use_program("cat >got\ncat <&1 >>got\nexit 0\n");
+	usual_message(&q);
+	assert_int_not_equal(q.pid, getpid());
+	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	assert_int_equal(q.id, 0);
+	read_got(&got);
+	assert_true(view_eq(str_view(&got),
+			    VIEW("Subject: t\n\nFa@b\0Tc@d\0Te@f\0\0")));
+	enqueue_free(&q);
+	str_free(&got);
+}
+
+static void test_program_failures(void **state)
+{
+	static const struct {
+		const char *script;
+		enum enqueue_result want;
+		const char *text;
+	} cases[] = {
+		{ "exit 31", ENQUEUE_PERMANENT,
+		  "mail server permanently rejected message (#5.3.0)" },
+		{ "exit 11", ENQUEUE_PERMANENT,
+		  "envelope address too long for qq (#5.1.3)" },
+		{ "exit 40", ENQUEUE_PERMANENT,
+		  "qq permanent problem (#5.3.0)" },
+		{ "exit 41", ENQUEUE_TEMPORARY,
+		  "qq temporary problem (#4.3.0)" },
+		{ "exit 53", ENQUEUE_TEMPORARY,
+		  "qq write error or disk full (#4.3.0)" },
+		{ "exit 111", ENQUEUE_TEMPORARY,
+		  "qq temporary problem (#4.3.0)" },
+		{ "kill -9 $$", ENQUEUE_TEMPORARY, "qq crashed (#4.3.0)" },
+		{ "echo Dno spam please >&4; exit 82", ENQUEUE_PERMANENT,
+		  "no spam please" },
+		{ "echo Dthe other one >&6; exit 82", ENQUEUE_PERMANENT,
+		  "the other one" },
+		{ "echo Ztry later >&4; exit 82", ENQUEUE_TEMPORARY,
+		  "try later" },
+		{ "printf 'Dfirst\\r\\n250 second' >&4; exit 82",
+		  ENQUEUE_PERMANENT, "first" },
+		{ "exit 82", ENQUEUE_TEMPORARY,
+		  "qq temporary problem (#4.3.0)" },
+		{ "echo Dignored >&4; exit 71", ENQUEUE_TEMPORARY,
+		  "mail server temporarily rejected message (#4.3.0)" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct enqueue q;
+
+		use_program(cases[i].script);
+		usual_message(&q);
+		if (enqueue_close(&q) != cases[i].want ||
+		    !view_eq(str_view(&q.text), view_of(cases[i].text)))
+			fail_msg("%s: %s", cases[i].script, str_c(&q.text));
+		enqueue_free(&q);
+	}
+}
+
+static void test_program_that_reads_little_and_talks_much(void **state)
+{
+	static char piece[10000];
+	struct enqueue q;
+
+	(void)state;
+	use_program("head -c 200000 /dev/zero >&4\nexit 31\n");
+	enqueue_open(&q, home);
+	for (int i = 0; i < 100; i++)
+		enqueue_put(&q, view_make(piece, sizeof(piece)));
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, VIEW("x"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_PERMANENT);
+	assert_int_equal(q.code, 31);
+	enqueue_free(&q);
+}
+
+static void test_program_that_reads_little_is_not_believed(void **state)
+{
+	static char piece[10000];
+	struct enqueue q;
+
+	(void)state;
+	use_program("exit 0\n");
+	enqueue_open(&q, home);
+	for (int i = 0; i < 100; i++)
+		enqueue_put(&q, view_make(piece, sizeof(piece)));
+	enqueue_from(&q, VIEW("x"));
+	enqueue_to(&q, VIEW("x"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_WRITE);
+	enqueue_free(&q);
+}
+
+static void test_program_that_is_not_there(void **state)
+{
+	struct enqueue q;
+
+	(void)state;
+	setenv("QMAILQUEUE", "/nonexistent/qmail-queue", 1);
+	usual_message(&q);
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_EXEC);
+	assert_text(&q, "unable to exec qq (#4.3.0)");
+	enqueue_free(&q);
+}
+
+static void test_failed_message_has_no_end_for_the_program(void **state)
+{
+	struct str got = { 0 };
+	struct enqueue q;
+
+	(void)state;
+	use_program("cat <&1 >got\nexit 54\n");
+	usual_message(&q);
+	enqueue_fail(&q, ENQUEUE_CODE_READ);
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_READ);
+	read_got(&got);
+	assert_false(view_ends(str_view(&got), VIEW("\0\0")));
+	enqueue_free(&q);
+	str_free(&got);
+}
+
+int main(void)
+{
+#define AT_HOME(test)                                                          \
+	cmocka_unit_test_setup_teardown(test, make_home, remove_home)
+	const struct CMUnitTest tests[] = {
+		AT_HOME(test_records_arrive_in_order),
+		AT_HOME(test_large_message_and_envelope_go_in_pieces),
+		AT_HOME(test_refused_before_go),
+		AT_HOME(test_refusal_in_the_middle_is_found),
+		AT_HOME(test_lost_server_is_temporary),
+		AT_HOME(test_nonsense_from_the_server_is_temporary),
+		AT_HOME(test_long_address_is_permanent),
+		AT_HOME(test_nul_in_an_address_is_refused_here),
+		AT_HOME(test_first_failure_counts),
+		AT_HOME(test_program_gets_message_then_envelope),
+		AT_HOME(test_program_failures),
+		AT_HOME(test_program_that_reads_little_and_talks_much),
+		AT_HOME(test_program_that_reads_little_is_not_believed),
+		AT_HOME(test_program_that_is_not_there),
+		AT_HOME(test_failed_message_has_no_end_for_the_program),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
