@@ -1,11 +1,8 @@
 """Both daemontools side by side: ours (under test) and Debian's (the judge)."""
 
-import os
 import pathlib
 import re
 import shutil
-import signal
-import stat
 import subprocess
 import tempfile
 
@@ -107,9 +104,11 @@ class Keeper:
 
     def start(self, *args, **kw):
         kw.setdefault("stdin", subprocess.DEVNULL)
-        kw.setdefault("stderr", open(self.dir / f"stderr.{len(self.started)}", "wb"))
-        process = subprocess.Popen([str(a) for a in args], **kw)
-        process.errors = self.dir / f"stderr.{len(self.started)}"
+        errors = self.dir / f"stderr.{len(self.started)}"
+        with open(errors, "wb") as file:
+            kw.setdefault("stderr", file)
+            process = subprocess.Popen([str(a) for a in args], **kw)
+        process.errors = errors
         self.started.append(process)
         return process
 
@@ -141,7 +140,7 @@ class Keeper:
             if process.poll() is None:
                 process.kill()
             process.wait()
-            for stream in (process.stdin, process.stdout):
+            for stream in (process.stdin, process.stdout, process.stderr):
                 if stream:
                     stream.close()
         shutil.rmtree(self.dir, ignore_errors=True)
