@@ -47,9 +47,10 @@ int polls_wait(struct polls *polls, int64_t deadline)
 	int n;
 
 	if (deadline != POLLS_NEVER) {
-		int64_t left = deadline - clock_mono_ms();
+		int64_t now = clock_mono_ms();
+		int64_t left = deadline > now ? deadline - now : 0;
 
-		wait = left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
+		wait = left > 3600000 ? 3600000 : (int)left;
 	}
 	n = poll(polls->fds, polls->count, wait);
 	if (n == -1 || n == 0)
