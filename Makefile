@@ -77,14 +77,30 @@ qmail-smtpd.libs := -lcdb
 # send/
 
 # lspawn/
+PROGS += qmail-lspawn qmail-getpw qmail-newu
+qmail-lspawn := lspawn/qmail-lspawn lspawn/assign lspawn/allow
+qmail-lspawn.libs := -lcdb
+qmail-getpw := lspawn/qmail-getpw
+qmail-getpw.dynamic := yes
+qmail-newu := lspawn/qmail-newu lspawn/assign
+qmail-newu.libs := -lcdb
 
 # local/
+local_room := local/deliver local/dotqmail local/envelope local/forward \
+	local/maildrop local/mbox local/message local/program local/verdict
+PROGS += qmail-local
+qmail-local := local/qmail-local $(local_room)
 
 # rspawn/
 
 # remote/
 
 # popd/
+
+PROGS += qmail-pop3d
+qmail-pop3d := popd/qmail-pop3d popd/pop3 popd/maildrop popd/wire
+PROGS += qmail-popup
+qmail-popup := popd/qmail-popup popd/parser
 
 # auth/
 
@@ -136,6 +152,22 @@ tcplookup.dynamic := yes
 # tools/maildir/
 
 # tools/vpopmail/
+vtool := tools/vpopmail/vtool tools/vpopmail/vexit
+vuser := $(vtool) tools/vpopmail/vuser tools/vpopmail/vfolder
+vqmail := $(vuser) tools/vpopmail/vqmail tools/vpopmail/vlines \
+	tools/vpopmail/vdomaindir
+PROGS += vadddomain vdeldomain vadduser vdeluser vpasswd
+vadddomain := tools/vpopmail/vadddomain $(vqmail) tools/vpopmail/vprompt
+vadddomain.libs := -lcdb -lcrypt
+vadddomain.dynamic := yes
+vdeldomain := tools/vpopmail/vdeldomain $(vqmail)
+vdeldomain.libs := -lcdb -lcrypt
+vadduser := tools/vpopmail/vadduser $(vuser) tools/vpopmail/vprompt
+vadduser.libs := -lcdb -lcrypt
+vdeluser := tools/vpopmail/vdeluser $(vuser)
+vdeluser.libs := -lcdb -lcrypt
+vpasswd := tools/vpopmail/vpasswd $(vuser) tools/vpopmail/vprompt
+vpasswd.libs := -lcdb -lcrypt
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
 test_smtp_data := smtpd/data

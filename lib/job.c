@@ -225,6 +225,14 @@ int job_parse(struct view packet, int fd, struct job *job)
 	return 0;
 }
 
+bool job_number(struct view packet, uint64_t *number)
+{
+	struct record record;
+
+	return next_of(&packet, TYPE_NUMBER, &record) &&
+	       record_u64(&record, number);
+}
+
 void job_result_begin(struct str *packet, uint64_t number)
 {
 	begin(packet);

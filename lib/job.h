@@ -65,6 +65,11 @@ bool job_next(struct view *rest, struct job_recipient *rcpt);
 
 /* 0, or -1 when the packet is not a job of our version. */
 int job_parse(struct view packet, int fd, struct job *job) MUST_USE;
+/*
+ * The delivery number of any packet, for answering one that job_parse()
+ * refuses; job_next() walks the recipients of such a packet as a whole.
+ */
+bool job_number(struct view packet, uint64_t *number) MUST_USE;
 
 /* A result: begin, one outcome a recipient, send. */
 struct job_result {

@@ -106,10 +106,9 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 	if (got == -1)
 		return errno == ECONNRESET ? PACKET_EOF : PACKET_ERROR;
 	take_descriptors(&msg, fd);
-	if (got > 0 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		packet->len = (size_t)got;
+	packet->len = (size_t)got;
+	if (got > 0 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return PACKET_OK;
-	}
 	if (*fd != -1)
 		close(*fd);
 	*fd = -1;

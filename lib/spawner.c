@@ -1,0 +1,537 @@
+#include "lib/spawner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/control.h"
+#include "lib/die.h"
+#include "lib/packet.h"
+#include "lib/sig.h"
+
+#define JOB_FD 0
+#define LOOKUP_MAX_BYTES 16384
+#define FDS_OF_OURS 16
+#define FDS_A_JOB 4 /* message, both ends of a pair, one to spare */
+#define RETRY_MS 1000
+
+/* ---- answers ---- */
+
+/* A spawner whose results cannot be sent goes on: mail is being delivered. */
+static void send_result(struct str *packet)
+{
+	switch (packet_send(JOB_FD, str_view(packet), -1)) {
+	case PACKET_OK:
+	case PACKET_EOF:
+		break;
+	case PACKET_AGAIN:
+	case PACKET_BAD:
+	case PACKET_ERROR:
+		warn_errno("cannot report a result");
+		break;
+	}
+	str_free(packet);
+}
+
+/* Add an outcome; what does not fit one packet goes in several. */
+static void add_outcome(struct str *packet, uint64_t number, uint64_t recipient,
+			enum job_outcome outcome, struct view text)
+{
+	if (packet->len + text.len + 64 > PACKET_MAX_BYTES) {
+		send_result(packet);
+		job_result_begin(packet, number);
+	}
+	job_result_add(packet, recipient, outcome, text);
+}
+
+static void answer_all(uint64_t number, struct view recipients,
+		       enum job_outcome outcome, struct view text)
+{
+	struct str packet = { 0 };
+	struct job_recipient rcpt;
+
+	job_result_begin(&packet, number);
+	while (job_next(&recipients, &rcpt))
+		add_outcome(&packet, number, rcpt.number, outcome, text);
+	send_result(&packet);
+}
+
+void spawner_answer(struct spawner *s, struct spawner_slot *slot,
+		    enum job_outcome outcome, struct view text)
+{
+	(void)s;
+	if (slot->answered)
+		return;
+	slot->answered = true;
+	answer_all(slot->job.number, slot->job.recipients, outcome, text);
+}
+
+/* `text`, where %s is the worker's name. */
+static void defer(struct spawner *s, struct spawner_slot *slot,
+		  const char *before, const char *after)
+{
+	struct str text = { 0 };
+
+	str_append_c(&text, before);
+	str_append_c(&text, s->ops->worker);
+	str_append_c(&text, after);
+	spawner_answer(s, slot, JOB_DEFERRED, str_view(&text));
+	str_free(&text);
+}
+
+/* Look for a recipient's report from *at on, then from the beginning. */
+static bool find_report(struct view outcomes, struct view *at,
+			uint64_t recipient, struct job_report *report)
+{
+	while (job_next_outcome(at, report))
+		if (report->recipient == recipient)
+			return true;
+	*at = outcomes;
+	while (job_next_outcome(at, report))
+		if (report->recipient == recipient)
+			return true;
+	*at = outcomes;
+	return false;
+}
+
+/* Relay what the worker said, recipient by recipient of the job. */
+static void relay(struct spawner *s, struct spawner_slot *slot)
+{
+	struct view recipients = slot->job.recipients;
+	struct str packet = { 0 };
+	struct job_result result;
+	struct job_recipient rcpt;
+	struct job_report report;
+	struct view at;
+
+	if (job_result_parse(str_view(&slot->output), &result) == -1) {
+		defer(s, slot, "", " said something odd.\n");
+		return;
+	}
+	at = result.outcomes;
+	job_result_begin(&packet, slot->job.number);
+	while (job_next(&recipients, &rcpt)) {
+		if (!find_report(result.outcomes, &at, rcpt.number, &report)) {
+			report.outcome = JOB_DEFERRED;
+			report.text = VIEW("No outcome was reported.\n");
+		}
+		add_outcome(&packet, slot->job.number, rcpt.number,
+			    report.outcome, report.text);
+	}
+	slot->answered = true;
+	send_result(&packet);
+}
+
+/* ---- slots ---- */
+
+static void close_fd(int *fd)
+{
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+}
+
+static void release(struct spawner_slot *slot)
+{
+	close_fd(&slot->from);
+	close_fd(&slot->job.fd);
+	str_free(&slot->packet);
+	str_free(&slot->output);
+	*slot = (struct spawner_slot){ .from = -1, .job.fd = -1 };
+}
+
+static void release_if_done(struct spawner_slot *slot)
+{
+	if (slot->answered && slot->pid == 0)
+		release(slot);
+}
+
+static struct spawner_slot *free_slot(struct spawner *s)
+{
+	for (size_t i = 0; i < s->slot_count; i++)
+		if (!s->slots[i].used)
+			return &s->slots[i];
+	return NULL;
+}
+
+static bool is_idle(const struct spawner *s)
+{
+	for (size_t i = 0; i < s->slot_count; i++)
+		if (s->slots[i].used)
+			return false;
+	return true;
+}
+
+static void take_job(struct spawner *s, struct str *packet, int fd)
+{
+	struct spawner_slot *slot = free_slot(s);
+
+	slot->used = true;
+	slot->packet = *packet;
+	*packet = (struct str){ 0 };
+	slot->deadline_ms = clock_mono_ms() + s->timeout_ms;
+	if (job_parse(str_view(&slot->packet), fd, &slot->job) == 0) {
+		s->ops->start(s, slot);
+	} else {
+		/* Half a job would be delivered half. */
+		uint64_t number;
+
+		if (!job_number(str_view(&slot->packet), &number))
+			die(EXIT_RETRY, "got a job without a number");
+		warn("cannot understand a job");
+		answer_all(number, str_view(&slot->packet), JOB_DEFERRED,
+			   VIEW("The spawner cannot understand this job. "
+				"(#4.3.0)\n"));
+		slot->answered = true;
+		slot->job.fd = fd;
+	}
+	release_if_done(slot);
+}
+
+/* A job whose descriptor was lost, as when none was left for it. */
+static void refuse_job(const struct str *packet)
+{
+	uint64_t number;
+
+	if (!job_number(str_view(packet), &number))
+		die(EXIT_RETRY, "got a damaged packet");
+	answer_all(number, str_view(packet), JOB_DEFERRED,
+		   VIEW("System resources temporarily unavailable. "
+			"(#4.3.0)\n"));
+}
+
+static void receive_job(struct spawner *s)
+{
+	struct str packet = { 0 };
+	int fd;
+
+	switch (packet_receive(JOB_FD, &packet, &fd)) {
+	case PACKET_OK:
+		take_job(s, &packet, fd);
+		break;
+	case PACKET_EOF:
+		s->closing = true;
+		break;
+	case PACKET_AGAIN:
+		break;
+	case PACKET_BAD:
+		refuse_job(&packet);
+		break;
+	case PACKET_ERROR:
+		die_errno(EXIT_RETRY, "cannot read jobs");
+	}
+	str_free(&packet);
+}
+
+/* ---- children ---- */
+
+static int set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags == -1 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/* Start `how` with `theirs` as its descriptor `to`; keep `ours`. */
+static int start_child(struct spawner_slot *slot, struct spawn *how, int ours,
+		       int theirs, int to)
+{
+	int error;
+
+	spawn_fd(how, theirs, to);
+	slot->pid = set_nonblocking(ours) == -1 ? -1 : spawn_start(how);
+	error = errno;
+	close(theirs);
+	if (slot->pid == -1) {
+		slot->pid = 0;
+		close(ours);
+		errno = error;
+		return -1;
+	}
+	slot->from = ours;
+	return 0;
+}
+
+static int start_worker(struct spawner_slot *slot, struct spawn *how,
+			const struct job *job)
+{
+	struct str packet = { 0 };
+	int pair[2];
+
+	if (packet_pair(pair) == -1)
+		return -1;
+	if (start_child(slot, how, pair[0], pair[1], 0) == -1)
+		return -1;
+	job_format(&packet, job);
+	/* One that did not get it sees the end, and is reported as crashed. */
+	if (packet_send(slot->from, str_view(&packet), job->fd) != PACKET_OK) {
+		warn_errno("cannot hand over a job");
+		close_fd(&slot->from);
+	}
+	str_free(&packet);
+	return 0;
+}
+
+void spawner_worker(struct spawner *s, struct spawner_slot *slot,
+		    struct spawn *how, const struct job *job)
+{
+	slot->is_lookup = false;
+	str_reset(&slot->output);
+	if (start_worker(slot, how, job) == 0)
+		return;
+	warn_errno("cannot start %s", s->ops->worker);
+	defer(s, slot, "Unable to fork ", ". (#4.3.0)\n");
+}
+
+int spawner_lookup(struct spawner *s, struct spawner_slot *slot,
+		   struct spawn *how)
+{
+	int ends[2];
+
+	(void)s;
+	if (pipe2(ends, O_CLOEXEC) == -1)
+		return -1;
+	slot->is_lookup = true;
+	return start_child(slot, how, ends[0], ends[1], 1);
+}
+
+/* One read of a lookup's output; false when there is nothing more now. */
+static bool read_lookup(struct spawner_slot *slot)
+{
+	char space[4096];
+	ssize_t got = read(slot->from, space, sizeof(space));
+
+	if (got == -1 && errno == EINTR)
+		return true;
+	if (got == -1 && errno == EAGAIN)
+		return false;
+	if (got <= 0) {
+		close_fd(&slot->from);
+		return false;
+	}
+	/* More than any lookup says is kept out, and does not parse then. */
+	if (slot->output.len + (size_t)got <= LOOKUP_MAX_BYTES)
+		str_append(&slot->output, view_make(space, (size_t)got));
+	else
+		str_reset(&slot->output);
+	return true;
+}
+
+/* One packet of a worker; false when there is nothing more now. */
+static bool read_worker(struct spawner *s, struct spawner_slot *slot)
+{
+	int fd = -1;
+
+	switch (packet_receive(slot->from, &slot->output, &fd)) {
+	case PACKET_OK:
+		close_fd(&fd);
+		if (!slot->answered)
+			relay(s, slot);
+		return true;
+	case PACKET_BAD:
+		return true;
+	case PACKET_AGAIN:
+		return false;
+	case PACKET_EOF:
+	case PACKET_ERROR:
+		close_fd(&slot->from);
+		return false;
+	}
+	return false;
+}
+
+static void read_child(struct spawner *s, struct spawner_slot *slot)
+{
+	bool more = true;
+
+	while (more && slot->from != -1)
+		more = slot->is_lookup ? read_lookup(slot)
+				       : read_worker(s, slot);
+}
+
+static void say_late(struct spawner *s, struct spawner_slot *slot)
+{
+	struct str text = { 0 };
+
+	str_appendf(&text,
+		    "Delivery took longer than %lld seconds and was ended. "
+		    "(#4.4.7)\n",
+		    (long long)(s->timeout_ms / 1000));
+	spawner_answer(s, slot, JOB_DEFERRED, str_view(&text));
+	str_free(&text);
+}
+
+/* A worker that ended without a word. */
+static void say_ended(struct spawner *s, struct spawner_slot *slot, int code)
+{
+	if (code == EXIT_RETRY || code == EXIT_REJECT)
+		defer(s, slot, "Unable to run ", ".\n");
+	else
+		defer(s, slot, "", " crashed.\n");
+}
+
+static void child_ended(struct spawner *s, struct spawner_slot *slot,
+			int status)
+{
+	int code = spawn_exit_code(status);
+
+	read_child(s, slot);
+	close_fd(&slot->from);
+	slot->pid = 0;
+	if (slot->late)
+		say_late(s, slot);
+	else if (slot->is_lookup)
+		s->ops->looked_up(s, slot, code);
+	else if (!slot->answered)
+		say_ended(s, slot, code);
+	release_if_done(slot);
+}
+
+static void reap(struct spawner *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (size_t i = 0; i < s->slot_count; i++)
+			if (s->slots[i].pid == pid)
+				child_ended(s, &s->slots[i], status);
+}
+
+/* The worker and what it started; it is the leader of its group. */
+static void kill_late(struct spawner_slot *slot)
+{
+	slot->late = true;
+	slot->deadline_ms = POLLS_NEVER;
+	if (kill(-slot->pid, SIGKILL) == -1 && kill(slot->pid, SIGKILL) == -1)
+		warn_errno("cannot end process %ld", (long)slot->pid);
+}
+
+/* ---- the loop ---- */
+
+/* Whether the descriptors of one more job can be had. */
+static bool has_room(const struct spawner *s)
+{
+	int fds[FDS_A_JOB];
+	size_t got = 0;
+
+	while (got < FDS_A_JOB &&
+	       (fds[got] = fcntl(s->signals, F_DUPFD_CLOEXEC, 3)) != -1)
+		got++;
+	for (size_t i = 0; i < got; i++)
+		close(fds[i]);
+	return got == FDS_A_JOB;
+}
+
+static void prepare(struct spawner *s, int64_t *deadline)
+{
+	polls_reset(&s->polls);
+	polls_add(&s->polls, s->signals, POLLIN);
+	for (size_t i = 0; i < s->slot_count; i++) {
+		struct spawner_slot *slot = &s->slots[i];
+
+		if (!slot->used)
+			continue;
+		slot->poll_no = polls_add(&s->polls, slot->from, POLLIN);
+		if (slot->pid)
+			polls_until(deadline, slot->deadline_ms);
+	}
+	s->polls_jobs = !s->closing && free_slot(s) && has_room(s);
+	if (s->polls_jobs)
+		s->job_poll_no = polls_add(&s->polls, JOB_FD, POLLIN);
+	else if (!s->closing && free_slot(s))
+		polls_until(deadline, clock_mono_ms() + RETRY_MS);
+}
+
+static void act(struct spawner *s)
+{
+	bool has_job = s->polls_jobs && polls_ready(&s->polls, s->job_poll_no);
+	int64_t now = clock_mono_ms();
+
+	for (size_t i = 0; i < s->slot_count; i++) {
+		struct spawner_slot *slot = &s->slots[i];
+
+		if (!slot->used)
+			continue;
+		if (polls_ready(&s->polls, slot->poll_no))
+			read_child(s, slot);
+		if (slot->pid && now >= slot->deadline_ms)
+			kill_late(slot);
+	}
+	while (sig_next(s->signals)) {
+		/* Only SIGCHLD is caught. */
+	}
+	reap(s);
+	if (has_job)
+		receive_job(s);
+}
+
+/* How many jobs the descriptors we may have suffice for. */
+static size_t capacity(void)
+{
+	struct rlimit limit;
+	size_t fds;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return CONF_SPAWN;
+	if (limit.rlim_cur <= FDS_OF_OURS + FDS_A_JOB)
+		return 1;
+	fds = (size_t)(limit.rlim_cur - FDS_OF_OURS) / FDS_A_JOB;
+	return fds < CONF_SPAWN ? fds : CONF_SPAWN;
+}
+
+int spawner_init(struct spawner *s)
+{
+	static const int caught[] = { SIGCHLD };
+	struct str hello = { 0 };
+	enum packet_result sent;
+
+	sig_ignore_write_signals();
+	s->slot_count = capacity();
+	s->slots = calloc(s->slot_count, sizeof(*s->slots));
+	if (!s->slots)
+		die(EXIT_RETRY, "out of memory");
+	for (size_t i = 0; i < s->slot_count; i++)
+		s->slots[i] = (struct spawner_slot){ .from = -1, .job.fd = -1 };
+	s->signals = sig_open(caught, COUNT_OF(caught));
+	if (s->signals == -1)
+		return -1;
+	job_hello_format(&hello, s->slot_count);
+	sent = packet_send(JOB_FD, str_view(&hello), -1);
+	str_free(&hello);
+	return sent == PACKET_OK ? 0 : -1;
+}
+
+int spawner_run(struct spawner *s)
+{
+	while (!s->closing || !is_idle(s)) {
+		int64_t deadline = POLLS_NEVER;
+
+		prepare(s, &deadline);
+		if (polls_wait(&s->polls, deadline) == -1)
+			die_errno(EXIT_RETRY, "cannot poll");
+		act(s);
+	}
+	polls_free(&s->polls);
+	free(s->slots);
+	s->slots = NULL;
+	return EXIT_DONE;
+}
+
+int spawner_timeout(int homefd, int64_t *timeout_ms)
+{
+	uint64_t seconds = SPAWNER_TIMEOUT_S;
+
+	if (control_u64(homefd, "timeoutdelivery", &seconds) == CONTROL_ERROR)
+		return -1;
+	if (seconds == 0 || seconds > INT32_MAX)
+		seconds = SPAWNER_TIMEOUT_S;
+	*timeout_ms = (int64_t)seconds * 1000;
+	return 0;
+}

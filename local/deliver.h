@@ -1,0 +1,36 @@
+#ifndef LOCAL_DELIVER_H
+#define LOCAL_DELIVER_H
+
+/*
+ * One local delivery: check the home, find the .qmail file, obey its lines
+ * in order, and say how it ended. The process is the user already.
+ */
+
+#include "local/envelope.h"
+#include "local/verdict.h"
+
+struct deliver {
+	const struct job *job; /* with user, home, local, dash, ext ... */
+	bool dry_run;          /* -n: say what would be done, do nothing */
+	int signals;           /* as for program_run() */
+
+	struct verdict verdict;
+	/* The rest is its own. */
+	struct envelope envelope;
+	struct str file_name; /* the .qmail file, or the last one tried */
+	struct str commands;
+	bool found;
+	bool forward_only;
+	struct str new_sender;
+	struct str addresses; /* of forwards, each ends in a NUL */
+	size_t files;
+	size_t forwards;
+	size_t programs;
+	uint64_t qp;
+};
+
+/* The outcome and its text are then in deliver->verdict. */
+void deliver_run(struct deliver *d);
+void deliver_free(struct deliver *d);
+
+#endif

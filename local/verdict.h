@@ -1,0 +1,21 @@
+#ifndef LOCAL_VERDICT_H
+#define LOCAL_VERDICT_H
+
+/*
+ * How a delivery ended, and the words for it. Steps return 0 to go on, or -1
+ * with the verdict set; the first one counts.
+ */
+
+#include "lib/job.h"
+#include "lib/str.h"
+
+struct verdict {
+	enum job_outcome outcome;
+	struct str text; /* lines; what programs said comes first */
+};
+
+/* Both append the words and return -1, for `return verdict_...`. */
+int verdict_defer(struct verdict *v, const char *fmt, ...) PRINTF_LIKE(2, 3);
+int verdict_fail(struct verdict *v, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif

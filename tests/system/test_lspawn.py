@@ -1,0 +1,445 @@
+"""qmail-lspawn, qmail-getpw and qmail-newu, through their descriptors."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+
+import pytest
+
+import jobs
+from waiting import wait_for
+
+ROOT = os.geteuid() == 0
+MESSAGE = b"Subject: hello\n\nline\n"
+# Numbers that no account has: nothing here needs a name in passwd.
+UID, GID, QMAILP, ALIAS = 45671, 45671, 45672, 45673
+
+
+class Instance:
+    """A home with programs, users and one mailbox."""
+
+    def __init__(self, bin):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="valija-lspawn-", dir="/var/tmp"))
+        self.home.chmod(0o755)
+        for name in ("control", "users", "alias", "bin", "u"):
+            (self.home / name).mkdir()
+        for name in ("qmail-lspawn", "qmail-local", "qmail-getpw", "qmail-newu"):
+            shutil.copy(bin / name, self.home / "bin" / name)
+        self.mailbox = self.home / "u"
+        self.mailbox.chmod(0o700)
+        self.uid, self.gid = (UID, GID) if ROOT else (os.getuid(), os.getgid())
+        for sub in ("", "Maildir", "Maildir/new", "Maildir/cur", "Maildir/tmp"):
+            path = self.mailbox / sub
+            path.mkdir(exist_ok=True, mode=0o700)
+            self.own(path)
+        if ROOT:
+            os.chown(self.home / "alias", ALIAS, ALIAS)
+            ids = f"qmailp {QMAILP} {QMAILP}\nalias {ALIAS} {ALIAS}\n"
+        else:
+            ids = f"single {self.uid} {self.gid}\n"
+        (self.home / "users/ids").write_text(ids)
+        self.allow(f"{self.uid} {self.gid}\n{ALIAS} {ALIAS}\n{self.home}\n")
+        self.assign(f"=box:box:{self.uid}:{self.gid}:{self.mailbox}:::\n"
+                    f"+box-:box:{self.uid}:{self.gid}:{self.mailbox}:-::\n")
+        self.peer = None
+
+    def own(self, path):
+        if ROOT:
+            os.chown(path, UID, GID)
+
+    def allow(self, text):
+        path = self.home / "control/deliveryids"
+        path.write_text(text)
+        path.chmod(0o644)
+
+    def newu(self):
+        return subprocess.run([self.home / "bin/qmail-newu"], capture_output=True, text=True)
+
+    def assign(self, text, dot=".\n"):
+        (self.home / "users/assign").write_text(text + dot)
+        done = self.newu()
+        assert done.returncode == 0, done.stderr
+
+    def qmail(self, name, text):
+        path = self.mailbox / name
+        path.write_text(text)
+        path.chmod(0o600)
+        self.own(path)
+
+    def start(self, default="./Maildir/", **kw):
+        self.peer = jobs.Peer([self.home / "bin/qmail-lspawn", default], **kw)
+        assert self.peer.hello() >= 1
+        return self.peer
+
+    def deliver(self, address, message=MESSAGE, sender=b"s@x.test", number=1, **kw):
+        if self.peer is None:
+            self.start()
+        self.peer.send(*jobs.job(number, message, sender, [(7, address)], **kw))
+        got, outcomes = self.peer.result()
+        assert got == number and list(outcomes) == [7]
+        return outcomes[7]
+
+    def new(self, maildir="Maildir"):
+        return sorted((self.mailbox / maildir / "new").iterdir())
+
+    def remove(self):
+        if self.peer:
+            self.peer.process.kill()
+            self.peer.process.wait()
+        shutil.rmtree(self.home)
+
+
+@pytest.fixture
+def instance(bin):
+    it = Instance(bin)
+    yield it
+    it.remove()
+
+
+def test_message_arrives_as_the_user(instance):
+    assert instance.deliver(b"box@example.test") == ("K", "did 1+0+0\n")
+    [file] = instance.new()
+    assert file.read_bytes() == (b"Return-Path: <s@x.test>\n"
+                                 b"Delivered-To: box@example.test\n" + MESSAGE)
+    assert file.stat().st_uid == instance.uid
+    assert file.stat().st_gid == instance.gid
+    assert file.name.startswith("1700000000.Q0011223344556677I1700000000000000R7.")
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def test_repeated_delivery_leaves_one_copy(instance):
+    instance.deliver(b"box@example.test")
+    assert instance.deliver(b"box@example.test")[0] == "K"
+    assert len(instance.new()) == 1
+
+
+def test_large_message_comes_in_a_memfd(instance):
+    message = MESSAGE + b"x" * 998 + b"\n"
+    message *= 200
+    assert instance.deliver(b"box@example.test", message)[0] == "K"
+    [file] = instance.new()
+    assert file.read_bytes().endswith(message)
+
+
+def test_wildcard_gives_the_extension_in_its_own_case(instance):
+    instance.qmail(".qmail-list", "|echo $EXT; cat >seen; id -u >uid; pwd >pwd\n")
+    letter, text = instance.deliver(b"BOX-LiSt@example.test")
+    assert (letter, text) == ("K", "LiSt\ndid 0+0+1\n")
+    assert (instance.mailbox / "seen").read_bytes() == MESSAGE
+    assert int((instance.mailbox / "uid").read_text()) == instance.uid
+    assert (instance.mailbox / "pwd").read_text().strip() == str(instance.mailbox)
+
+
+def test_longest_wildcard_wins(instance):
+    home = instance.mailbox
+    for name in ("one", "two"):
+        (home / name).mkdir(mode=0o700)
+        instance.own(home / name)
+        instance.qmail(f"{name}/.qmail-default", f"|echo {name} $EXT\n")
+    instance.assign(f"+a-:box:{instance.uid}:{instance.gid}:{home}/one:-::\n"
+                    f"+a-b-:box:{instance.uid}:{instance.gid}:{home}/two:-:pre-:\n")
+    assert instance.deliver(b"a-b-c@x")[1].startswith("two pre-c\n")
+    assert instance.deliver(b"a-bc@x")[1].startswith("one bc\n")
+    assert instance.deliver(b"a-b@x")[1].startswith("one b\n")
+
+
+def test_unknown_extension_is_refused(instance):
+    assert instance.deliver(b"box-nobody@example.test") == (
+        "D", "Sorry, no mailbox here by that name. (#5.1.1)\n")
+
+
+def test_address_of_nobody_goes_to_alias(instance):
+    alias = instance.home / "alias"
+    (alias / ".qmail-zz-unknown-zz").write_text("|echo alias $LOCAL\n")
+    (alias / ".qmail-zz-unknown-zz").chmod(0o644)
+    assert instance.deliver(b"zz-unknown-zz@h") == (
+        "K", "alias zz-unknown-zz\ndid 0+0+1\n")
+    assert instance.deliver(b"zz-other@h")[0] == "D"
+
+
+def test_without_users_cdb_everything_is_looked_up(instance):
+    (instance.home / "users/cdb").unlink()
+    assert instance.deliver(b"zz-other@h") == (
+        "D", "Sorry, no mailbox here by that name. (#5.1.1)\n")
+
+
+@pytest.mark.parametrize("damage", ["truncate", "offsets", "empty"])
+def test_damaged_users_cdb_defers(instance, damage):
+    path = instance.home / "users/cdb"
+    content = bytearray(path.read_bytes())
+    if damage == "truncate":
+        content = content[:1000]
+    elif damage == "offsets":
+        content[:2048] = b"\xff" * 2048
+    else:
+        content = b""
+    path.write_bytes(content)
+    assert instance.deliver(b"box@example.test") == (
+        "Z", "Trouble reading users/cdb in qmail-lspawn.\n")
+
+
+def test_empty_local_part_is_nobody(instance):
+    assert instance.deliver(b"@example.test")[0] == "K"
+    assert instance.new() == []
+
+
+def test_the_last_at_sign_counts(instance):
+    instance.qmail(".qmail-x@y", "|echo $LOCAL $HOST\n")
+    assert instance.deliver(b"box-x@y@host")[1].startswith("box-x@y host\n")
+
+
+def test_strangers_bytes_stay_bytes(instance):
+    """No shell, option or path sees them as anything else."""
+    instance.qmail(".qmail-default", "|printf '%s' \"$EXT\" >ext\n")
+    for ext in (b"`touch p`", b"$(touch p)", b";touch p", b"-n", b"\xff\xfe\x01",
+                b"../../etc/passwd", b"a\nb", b"x" * 900, b"%s%n"):
+        letter, text = instance.deliver(b"box-" + ext + b"@h")
+        assert letter == "K", (ext, text)
+        assert (instance.mailbox / "ext").read_bytes() == ext
+    assert not (instance.mailbox / "p").exists()
+    assert not (instance.mailbox / "ext").read_bytes() == b""
+
+
+def test_value_that_is_a_shell_function_is_defused(instance):
+    instance.qmail(".qmail-default", "|printf '%s' \"$EXT/$SENDER\" >ext\n")
+    instance.deliver(b"box-() { :;}; touch p@h", sender=b"() { :;}; touch p@x")
+    assert (instance.mailbox / "ext").read_bytes() == (
+        b"_) { :;}; touch p/_) { :;}; touch p@x")
+
+
+def test_environment_is_ours_and_the_jobs(instance):
+    instance.qmail(".qmail-default", "|env >env\n")
+    env = {"PATH": os.environ["PATH"], "FROM_START": "1", "DEFAULT": "wrong"}
+    instance.start(env=env)
+    instance.deliver(b"box-a-b-c-d@h.i.j.k", sender=b"s@x")
+    got = dict(line.split("=", 1) for line in
+               (instance.mailbox / "env").read_text().split("\n") if "=" in line)
+    want = {"SENDER": "s@x", "NEWSENDER": "s@x", "RECIPIENT": "box-a-b-c-d@h.i.j.k",
+            "USER": "box", "HOME": str(instance.mailbox), "HOST": "h.i.j.k",
+            "HOST2": "h.i.j", "HOST3": "h.i", "HOST4": "h", "LOCAL": "box-a-b-c-d",
+            "EXT": "a-b-c-d", "EXT2": "b-c-d", "EXT3": "c-d", "EXT4": "d",
+            "DEFAULT": "a-b-c-d", "DTLINE": "Delivered-To: box-a-b-c-d@h.i.j.k",
+            "RPLINE": "Return-Path: <s@x>", "FROM_START": "1"}
+    assert {k: got.get(k) for k in want} == want
+    assert got["UFLINE"].startswith("From s@x ")
+
+
+def test_program_reads_the_message_from_its_beginning_every_time(instance):
+    instance.qmail(".qmail", "|cat >one\n|cat >two\n./Maildir/\n")
+    assert instance.deliver(b"box@h", as_memfd=True)[0] == "K"
+    assert (instance.mailbox / "one").read_bytes() == MESSAGE
+    assert (instance.mailbox / "two").read_bytes() == MESSAGE
+    assert instance.new()[0].read_bytes().endswith(MESSAGE)
+
+
+def test_long_report_is_cut(instance):
+    instance.qmail(".qmail", "|head -c 1000000 /dev/zero | tr '\\0' x; exit 100\n")
+    letter, text = instance.deliver(b"box@h")
+    assert letter == "D"
+    assert len(text) <= 2000
+    assert "Error report too long" in text
+
+
+def test_background_process_does_not_hold_the_delivery(instance):
+    instance.qmail(".qmail", "|echo started; sleep 60 & echo $! >pid\n")
+    assert instance.deliver(b"box@h") == ("K", "started\ndid 0+0+1\n")
+    os.kill(int((instance.mailbox / "pid").read_text()), signal.SIGKILL)
+
+
+def test_killed_qmail_local_defers(instance):
+    instance.qmail(".qmail", "|kill -9 $PPID\n")
+    assert instance.deliver(b"box@h") == ("Z", "qmail-local crashed.\n")
+    instance.qmail(".qmail", "./Maildir/\n")
+    assert instance.deliver(b"box@h")[0] == "K"
+
+
+def test_delivery_over_its_time_is_ended(instance):
+    (instance.home / "control/timeoutdelivery").write_text("1\n")
+    instance.qmail(".qmail", "|echo $$ >pid; exec sleep 60\n")
+    letter, text = instance.deliver(b"box@h")
+    assert letter == "Z" and "took longer than 1 seconds" in text
+    pid = int((instance.mailbox / "pid").read_text())
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}") or
+             open(f"/proc/{pid}/stat").read().split()[2] == "Z", 10, "its end")
+
+
+def test_many_jobs_at_once(instance):
+    instance.qmail(".qmail-default", "|sleep 0.1; echo $EXT\n")
+    peer = instance.start()
+    for n in range(150):
+        peer.send(*jobs.job(n, MESSAGE, b"s@x", [(n, b"box-%d@h" % n)]))
+    seen = {}
+    for _ in range(150):
+        number, outcomes = peer.result()
+        seen[number] = outcomes
+    assert seen == {n: {n: ("K", f"{n}\ndid 0+0+1\n")} for n in range(150)}
+    assert peer.close()[0] == 0
+
+
+def test_closing_waits_for_what_runs(instance):
+    instance.qmail(".qmail", "|sleep 0.3\n")
+    peer = instance.start()
+    peer.send(*jobs.job(5, MESSAGE, b"s@x", [(0, b"box@h")]))
+    peer.sock.shutdown(1)
+    assert peer.result() == (5, {0: ("K", "did 0+0+1\n")})
+    assert peer.process.wait(20) == 0
+
+
+def test_unknown_version_defers_each_recipient(instance):
+    peer = instance.start()
+    packet, _ = jobs.job(9, MESSAGE, b"s@x", [(1, b"a@h"), (2, b"b@h")])
+    peer.send(packet.replace(b"valija-job 1", b"valija-job 9"))
+    number, outcomes = peer.result()
+    assert number == 9
+    assert {n: letter for n, (letter, _) in outcomes.items()} == {1: "Z", 2: "Z"}
+
+
+def test_few_descriptors_mean_fewer_jobs_not_an_end(instance):
+    import resource
+    instance.peer = jobs.Peer([instance.home / "bin/qmail-lspawn", "./Maildir/"],
+                              preexec_fn=lambda: resource.setrlimit(
+                                  resource.RLIMIT_NOFILE, (72, 72)))
+    assert instance.peer.hello() == 14
+    for n in range(40):
+        instance.peer.send(*jobs.job(n, MESSAGE, b"s@x", [(n, b"box@h")], as_memfd=True,
+                                     id=1700000000000000 + n))
+    assert sorted(instance.peer.result()[0] for _ in range(40)) == list(range(40))
+    assert len(instance.new()) == 40
+
+
+@pytest.mark.root
+def test_root_is_never_delivered_as(instance):
+    instance.allow(f"0 0\n0\n{instance.home}\n")
+    instance.assign(f"=box:box:0:0:{instance.mailbox}:::\n")
+    assert instance.deliver(b"box@h") == (
+        "Z", "Not allowed to perform deliveries as root.\n")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("allowed, letter", [
+    (f"{UID} {GID}\nHOME\n", "K"),
+    (f"{UID}\nHOME\n", "K"),
+    (f"100-60000\nHOME\n", "K"),
+    (f"{UID} {GID + 1}\nHOME\n", "Z"),
+    (f"{UID + 1} {GID}\nHOME\n", "Z"),
+    (f"{UID} {GID}\n", "Z"),
+    (f"{UID} {GID}\nHOME/v\n", "Z"),
+    (f"{UID} {GID}\nHOME/\n", "K"),
+    ("", "Z"),
+])
+def test_only_listed_users_get_mail(instance, allowed, letter):
+    instance.allow(allowed.replace("HOME", str(instance.home)))
+    got = instance.deliver(b"box@h")
+    assert got[0] == letter, got
+
+
+@pytest.mark.root
+def test_missing_or_foreign_deliveryids_defers(instance):
+    path = instance.home / "control/deliveryids"
+    os.chown(path, UID, GID)
+    assert instance.deliver(b"box@h")[0] == "Z"
+    path.unlink()
+    letter, text = instance.deliver(b"box@h")
+    assert letter == "Z" and "control/deliveryids is missing" in text
+
+
+@pytest.mark.root
+def test_groups_are_exactly_the_users(instance):
+    instance.qmail(".qmail", "|id -G\n")
+    assert instance.deliver(b"box@h") == ("K", f"{GID}\ndid 0+0+1\n")
+
+
+@pytest.mark.root
+def test_fork_failure_defers_and_goes_on(instance):
+    """strace makes clone fail in qmail-lspawn itself."""
+    if not shutil.which("strace"):
+        pytest.skip("no strace")
+    trace = instance.home / "trace"
+    instance.peer = jobs.Peer(
+        ["strace", "-qq", "-o", trace, "--inject=clone,clone3,fork,vfork:error=EAGAIN:when=1..2",
+         instance.home / "bin/qmail-lspawn", "./Maildir/"])
+    instance.peer.hello()
+    assert instance.deliver(b"box@h")[0] == "Z"
+    assert instance.deliver(b"zz@h") == ("Z", "Unable to run qmail-getpw.\n")
+    assert instance.deliver(b"box@h")[0] == "K"
+    assert "INJECTED" in trace.read_text()
+
+
+# ---- qmail-newu ----
+
+def test_newu_writes_what_the_reader_of_the_manual_expects(instance):
+    instance.assign("=Joe.Shmoe:joe:503:78:/home/joe:::\n"
+                    "+JOE-:joe:503:78:/home/joe:-::\n"
+                    "+:alias:7790:2108:/var/qmail/alias:-::\n"
+                    "+x.:x:1:2:/x:-:pre:ignored\n")
+    cdb = shutil.which("cdb")
+    if not cdb:
+        pytest.skip("needs tinycdb's cdb")
+    dump = subprocess.run([cdb, "-d", instance.home / "users/cdb"],
+                          capture_output=True).stdout
+    assert dump == (b"+11,27:!joe.shmoe\0->joe\x00503\x0078\x00/home/joe\0\0\n"
+                    b"+5,28:!joe-->joe\x00503\x0078\x00/home/joe\0-\0\n"
+                    b"+1,37:!->alias\x007790\x002108\x00/var/qmail/alias\0-\0\n"
+                    b"+3,12:!x.->x\x001\x002\x00/x\0-\0pre\n"
+                    b"+0,2:->-.\n\n")
+
+
+@pytest.mark.parametrize("text, dot", [
+    ("=a:b:1:2:/h:::\n", ""),
+    ("=a:b:1:2:/h:::\n", "."),
+    ("=a:b:1:2:/h:-\n", ".\n"),
+    ("a:b:1:2:/h:::\n", ".\n"),
+    ("=a:b:1:2:/\0h:::\n", ".\n"),
+    ("\n", ".\n"),
+])
+def test_newu_refuses_half_a_file_and_keeps_the_old(instance, text, dot):
+    before = (instance.home / "users/cdb").read_bytes()
+    (instance.home / "users/assign").write_text(text + dot)
+    done = instance.newu()
+    if dot == "." and text == "=a:b:1:2:/h:::\n":
+        assert done.returncode == 0  # a dot without LF is a dot
+        return
+    assert done.returncode == 111
+    assert "bad format in users/assign" in done.stderr
+    assert (instance.home / "users/cdb").read_bytes() == before
+    assert sorted(os.listdir(instance.home / "users")) == ["assign", "cdb", "ids"]
+
+
+# ---- qmail-getpw ----
+
+def getpw(instance, local, **kw):
+    done = subprocess.run([instance.home / "bin/qmail-getpw", local],
+                          capture_output=True, **kw)
+    return done.returncode, done.stdout
+
+
+def usable_account():
+    for pw in pwd.getpwall():
+        if pw.pw_uid and len(pw.pw_name) < 32 and pw.pw_name == pw.pw_name.lower():
+            try:
+                if os.stat(pw.pw_dir).st_uid == pw.pw_uid:
+                    return pw
+            except OSError:
+                pass
+    return None
+
+
+def test_getpw_splits_at_the_dash(instance):
+    account = usable_account() if ROOT else pwd.getpwuid(os.getuid())
+    if account is None or os.stat(account.pw_dir).st_uid != account.pw_uid:
+        pytest.skip("no account owns its home here")
+    head = f"{account.pw_name}\0{account.pw_uid}\0{account.pw_gid}\0{account.pw_dir}\0"
+    assert getpw(instance, account.pw_name.upper()) == (0, (head + "\0\0").encode())
+    assert getpw(instance, account.pw_name + "-A-b") == (0, (head + "-\0A-b\0").encode())
+
+
+def test_getpw_gives_the_rest_to_alias(instance):
+    alias = ALIAS if ROOT else os.getuid()
+    group = ALIAS if ROOT else os.getgid()
+    want = f"alias\0{alias}\0{group}\0{instance.home}/alias\0-\0".encode()
+    for local in (b"root", b"no-such-user-here", b"", b"x" * 500, b"-", b"\xff\n"):
+        assert getpw(instance, local) == (0, want + local + b"\0")
