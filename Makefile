@@ -90,6 +90,11 @@ local_room := local/deliver local/dotqmail local/envelope local/forward \
 	local/maildrop local/mbox local/message local/program local/verdict
 PROGS += qmail-local
 qmail-local := local/qmail-local $(local_room)
+PROGS += vdelivermail
+vdelivermail := local/vdelivermail local/vdeliver local/dotqmail \
+	local/envelope local/forward local/maildrop local/mbox local/message local/program \
+	local/verdict
+vdelivermail.libs := -lcdb
 
 # rspawn/
 
