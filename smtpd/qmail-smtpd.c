@@ -8,47 +8,13 @@
  *             EXIT_RETRY when control/ cannot be read
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/die.h"
 #include "lib/home.h"
-#include "lib/sig.h"
+#include "lib/inherit.h"
 #include "smtpd/policy.h"
 #include "smtpd/session.h"
-
-/* Nothing that we open may become the client or the log. */
-static void guard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
-			_exit(EXIT_RETRY);
-}
-
-/* What the caller left us must not matter. */
-static void forget_inheritance(void)
-{
-	struct rlimit none = { 0 };
-
-	guard_descriptors();
-	sig_reset_all();
-	sig_ignore_write_signals();
-	setrlimit(RLIMIT_CORE, &none);
-}
-
-/* Small replies must not wait for acknowledgements. */
-static void send_at_once(int fd)
-{
-	int on = 1;
-
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1) {
-		/* A pipe, or a Unix socket: neither waits. */
-	}
-}
 
 static noreturn void die_controls(const char *what)
 {
@@ -70,10 +36,10 @@ int main(int argc, char **argv)
 
 	(void)argv;
 	die_name("qmail-smtpd");
-	forget_inheritance();
+	inherit_reset();
 	if (argc != 1)
 		die(EXIT_REJECT, "usage: qmail-smtpd");
-	send_at_once(STDOUT_FILENO);
+	inherit_nodelay(STDOUT_FILENO);
 	homefd = home_open();
 	if (homefd == -1 || policy_load(&policy, homefd, &what) == -1)
 		die_controls(what);
