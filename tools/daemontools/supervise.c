@@ -33,6 +33,7 @@ struct supervise {
 	enum machine_state state;
 	struct service_status status;
 	int64_t may_start_ms; /* not before this, monotonic */
+	bool stale; /* the status on disk is not this one: write again */
 	int signal_fd;
 	int control_fd;
 };
@@ -80,28 +81,36 @@ static void take_lock(const char *dir)
 			  "fatal: unable to acquire %s/supervise/lock", dir);
 }
 
-static void write_status(const struct supervise *s)
+static int replace_status(const struct supervise *s)
 {
 	char bytes[SERVICE_STATUS_BYTES];
 	ssize_t put;
+	int error;
 	int fd;
 
 	service_pack(bytes, &s->status);
 	fd = open("supervise/status.new",
 		  O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0644);
-	if (fd == -1) {
-		warn_errno("warning: unable to open %s/supervise/status.new",
-			   s->dir);
-		return;
-	}
+	if (fd == -1)
+		return -1;
 	put = write(fd, bytes, sizeof(bytes));
+	error = put == -1 ? errno : ENOSPC;
 	close(fd);
-	if (put != (ssize_t)sizeof(bytes))
-		warn_errno("warning: unable to write %s/supervise/status.new",
+	if (put == (ssize_t)sizeof(bytes))
+		return rename("supervise/status.new", "supervise/status");
+	errno = error;
+	return -1;
+}
+
+/* Complains once, then tries silently until it works. */
+static void write_status(struct supervise *s)
+{
+	bool ok = replace_status(s) == 0;
+
+	if (!ok && !s->stale)
+		warn_errno("warning: unable to write %s/supervise/status",
 			   s->dir);
-	else if (rename("supervise/status.new", "supervise/status") == -1)
-		warn_errno("warning: unable to rename %s/supervise/status.new",
-			   s->dir);
+	s->stale = !ok;
 }
 
 /* ---- ./run ---- */
@@ -239,6 +248,17 @@ static bool is_due(const struct supervise *s)
 	return s->state == MACHINE_DUE || s->state == MACHINE_DUE_ONCE;
 }
 
+static int64_t deadline(const struct supervise *s)
+{
+	int64_t at = POLLS_NEVER;
+
+	if (is_due(s))
+		polls_until(&at, s->may_start_ms);
+	if (s->stale)
+		polls_until(&at, clock_mono_ms() + PAUSE_MS);
+	return at;
+}
+
 static void wait_for_something(struct supervise *s, struct polls *polls)
 {
 	size_t control;
@@ -247,8 +267,7 @@ static void wait_for_something(struct supervise *s, struct polls *polls)
 	polls_reset(polls);
 	control = polls_add(polls, s->control_fd, POLLIN);
 	signals = polls_add(polls, s->signal_fd, POLLIN);
-	if (polls_wait(polls, is_due(s) ? s->may_start_ms : POLLS_NEVER) ==
-	    -1) {
+	if (polls_wait(polls, deadline(s)) == -1) {
 		warn_errno("warning: unable to wait, pausing");
 		sleep(1);
 		return;
@@ -313,6 +332,8 @@ int main(int argc, char **argv)
 	while (s.state != MACHINE_GONE) {
 		if (is_due(&s) && clock_mono_ms() >= s.may_start_ms)
 			start(&s);
+		if (s.stale)
+			write_status(&s);
 		wait_for_something(&s, &polls);
 	}
 	return EXIT_DONE;
