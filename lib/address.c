@@ -101,6 +101,9 @@ static bool unquote_byte(struct unquote *u, char c)
 		return true;
 	}
 	if (c == '@' && !u->escaped && !u->quoted) {
+		/* `<@a>` is half a route; `<""@a>` is meant. */
+		if (u->to->len == 0 && !u->any)
+			return false;
 		u->at_seen = true;
 		u->at_quoted = false;
 	}
@@ -121,9 +124,6 @@ static enum address_result unquote_check(const struct unquote *u)
 			       ? ADDRESS_BAD
 			       : ADDRESS_OK;
 	if (u->at_quoted || !is_domain(address_domain(address)))
-		return ADDRESS_BAD;
-	/* `<@example.org>`: half a route. `<""@example.org>` is meant. */
-	if (address_local(address).len == 0 && !u->any)
 		return ADDRESS_BAD;
 	return ADDRESS_OK;
 }
