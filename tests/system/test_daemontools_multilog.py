@@ -1,0 +1,400 @@
+"""multilog: the same lines through the same script leave the same directory
+as Debian's, and either program carries on where the other stopped."""
+
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from daemontools import DEBIAN, cpu_ticks, keeper, run  # noqa: F401
+from waiting import wait_for
+
+LABEL = re.compile(rb"@[0-9a-f]{24}")
+CHUNK = 16384  # what multilog reads at once, and may lose to a kill -9
+
+
+def packets():
+    """A pipe of which each read returns what one write wrote: so that both
+    programs see the same pieces."""
+    read, write = os.pipe2(os.O_DIRECT)
+    return read, write
+
+
+def pieces(lines):
+    """Lines as writes of at most 1000 bytes, what Debian's reads at once."""
+    for line in lines:
+        for at in range(0, len(line), 1000):
+            yield line[at:at + 1000]
+
+
+def feed(keeper, program, script, lines, cwd):
+    cwd.mkdir(exist_ok=True)
+    read, write = packets()
+    process = keeper.start(program, *script, stdin=read, cwd=cwd)
+    os.close(read)
+    for piece in pieces(lines):
+        os.write(write, piece)
+    os.close(write)
+    assert process.wait(60) == 0
+    return process.errors.read_bytes()
+
+
+def picture(directory):
+    """Everything below, with labels blanked: [(name, mode, content)]."""
+    rows = []
+    for path in sorted(directory.rglob("*")):
+        name = LABEL.sub(b"@", str(path.relative_to(directory)).encode())
+        content = b"" if path.is_dir() else LABEL.sub(b"@", path.read_bytes())
+        rows.append((name, oct(path.stat().st_mode), content))
+    return rows
+
+
+def compare(keeper, bin, script, lines, name="x"):
+    got = []
+    for who, program in (("ours", bin), ("debian", DEBIAN)):
+        errors = feed(keeper, program / "multilog", script, lines, keeper.dir / f"{name}-{who}")
+        got.append((LABEL.sub(b"@", errors), picture(keeper.dir / f"{name}-{who}")))
+    assert got[0][0] == got[1][0]
+    assert got[0][1] == got[1][1]
+    return got[0][1]
+
+
+def text_lines(count, seed, longest=200):
+    rng = random.Random(seed)
+    words = [b"fatal", b"warning:", b"status", b"[135]:", b"a*b", b"", b"@", b"\0", b"\xff", b"end"]
+    lines = []
+    for _ in range(count):
+        line = b" ".join(rng.choice(words) for _ in range(rng.randrange(8)))
+        if rng.random() < 0.02:
+            line += b"x" * rng.randrange(longest)
+        lines.append(line.replace(b"\n", b"") + b"\n")
+    return lines
+
+
+# ---- the script ----
+
+@pytest.mark.parametrize("script", [
+    ("./main",), ("t", "./main"), ("t", "-*", "+* fatal *", "./main"),
+    ("-*", "+fatal*", "./main", "+*", "./all"), ("t", "e", "./main"), ("-*", "e", "./main"),
+    ("s5000", "./main"), ("s4096", "n3", "./main"), ("t", "n2", "s4096", "./main"),
+    ("-* status*", "=status", "./main"), ("t", "=a", "-*", "=b"), ("e",), ("+", "-", "./m"),
+    ("s4096", "!tr a-z A-Z", "./up", "!cat", "./plain"),
+    ("s4096", "!n=$(cat <&4); echo $((n+1)) >&5; cat; echo $n", "./counted"),
+    ("-*a*b*", "./m"), ("-**", "./m"), ("e", "=s", "./m", "./n"),
+], ids=lambda script: " ".join(script))
+def test_a_script_leaves_the_same_directories(keeper, bin, script):
+    compare(keeper, bin, script, text_lines(600, repr(script)))
+
+
+def test_random_scripts_leave_the_same_directories(keeper, bin):
+    rng = random.Random(20)
+    for number in range(12):
+        script = ["t"] if rng.random() < 0.5 else []
+        for index in range(rng.randrange(1, 6)):
+            script.append(rng.choice([
+                "-*", "+*", "-*fatal*", "+* status*", "+fatal*", "-*[*]: *", "e", f"=status{index}",
+                "s4096", "s9999", "n2", "n5", "!tr a b", "!cat", f"./d{index}", f"./e{index}"]))
+        script.append("./last")
+        lines = text_lines(rng.randrange(800), number, longest=9000)
+        compare(keeper, bin, script, lines, name=f"r{number}")
+
+
+@pytest.mark.parametrize("lines", [
+    [], [b"\n"], [b"no end"], [b"\n\n\n".replace(b"\n\n\n", b"\n")] * 3, [b"x" * 1000 + b"\n"],
+    [b"x" * 999 + b"\n"], [b"x" * 1001 + b"\n"], [b"x" * 200 + b"\n"], [b"x" * 201 + b"\n"],
+    [b"x" * 4096 + b"\n"], [b"x" * 4095 + b"\n"], [b"x" * 20000 + b"\n", b"y\n"],
+    [b"x" * 2095 + b"\n", b"y\n"], [b"x" * 2096 + b"\n", b"y\n"], [b"\0\n"],
+], ids=lambda lines: f"{len(lines)}x{len(lines[0]) if lines else 0}")
+def test_lines_of_every_length(keeper, bin, lines):
+    compare(keeper, bin, ("s4096", "e", "=st", "./main"), lines, "plain")
+    compare(keeper, bin, ("t", "s4096", "e", "=st", "-*y", "./main"), lines, "label")
+
+
+def test_labels_tell_the_time_in_the_format_of_tai64n(keeper, bin):
+    feed(keeper, bin / "multilog", ("t", "./main"), [b"one\n"], keeper.dir / "d")
+    line = (keeper.dir / "d/main/current").read_bytes()
+    shown = run(DEBIAN / "tai64nlocal", input=line, env={"TZ": "UTC"}).stdout.decode()
+    written = time.strptime(shown[:19], "%Y-%m-%d %H:%M:%S")
+    assert abs(time.mktime(written) - time.mktime(time.gmtime())) < 10
+    assert shown[29:] == " one\n"
+
+
+def test_an_argument_that_means_nothing_is_told(keeper, bin):
+    # The original ignores it without a word.
+    result = run(bin / "multilog", "x", "./main", cwd=keeper.dir, input=b"a\n")
+    assert result.returncode == 0
+    assert result.stderr == b"multilog: warning: ignored: x\n"
+
+
+def test_an_exclamation_mark_alone_takes_the_processor_back(keeper, bin):
+    # The original runs an empty command, which drops every full file.
+    lines = [b"abc\n"] * 2000
+    feed(keeper, bin / "multilog", ("s4096", "!tr a-z A-Z", "./up", "!", "./plain"), lines,
+         keeper.dir / "d")
+    assert all_bytes(keeper.dir / "d/plain") == b"".join(lines)
+
+
+# ---- old files ----
+
+@pytest.mark.parametrize("number", [2, 3, 7])
+def test_old_files_are_removed_the_oldest_first(keeper, bin, number):
+    for who, program in (("ours", bin), ("debian", DEBIAN)):
+        main = keeper.dir / who / "main"
+        main.mkdir(parents=True)
+        for n in range(10, 30):
+            (main / f"@4000000037c219bf2ef02e{n}.{'su'[n % 2]}").write_bytes(b"old\n")
+        (main / "@foo").write_bytes(b"not counted\n")
+        feed(keeper, program / "multilog", ("s4096", f"n{number}", "./main"),
+             text_lines(300, 1), keeper.dir / who)
+    assert picture(keeper.dir / "ours") == picture(keeper.dir / "debian")
+
+
+def test_alrm_changes_files_unless_current_is_empty(keeper, bin):
+    for program in (bin, DEBIAN):
+        main = keeper.dir / f"main-{program == bin}"
+        process = keeper.start(program / "multilog", main, stdin=subprocess.PIPE)
+        wait_for((main / "current").exists, 10, "current")
+        process.send_signal(signal.SIGALRM)
+        wait_for(lambda: pending(process.pid) == 0, 10, "the signal to arrive")
+        process.stdin.write(b"one\n")
+        process.stdin.flush()
+        wait_for(lambda: (main / "current").stat().st_size, 10, "the line")
+        process.send_signal(signal.SIGALRM)
+        wait_for(lambda: len(list(main.glob("@*.s"))) == 1, 10, "an old file")
+        wait_for(lambda: (main / "current").exists(), 10, "a new current")
+        process.send_signal(signal.SIGALRM)
+        process.stdin.close()
+        assert process.wait(10) == 0
+        assert [p.read_bytes() for p in main.glob("@*.s")] == [b"one\n"]
+        assert (main / "current").read_bytes() == b""
+
+
+# ---- beginning and end ----
+
+@pytest.mark.parametrize("first,second", [("ours", "debian"), ("debian", "ours"), ("ours", "ours")])
+def test_one_log_has_one_writer(keeper, bin, first, second):
+    programs = {"ours": bin, "debian": DEBIAN}
+    process = keeper.start(programs[first] / "multilog", keeper.dir / "main", stdin=subprocess.PIPE)
+    wait_for((keeper.dir / "main/current").exists, 10, "current")
+    read, write = os.pipe()
+    os.write(write, b"line\n")
+    result = run(programs[second] / "multilog", keeper.dir / "main", stdin=read)
+    assert result.returncode == 111 and b"unable to lock" in result.stderr
+    assert os.read(read, 100) == b"line\n"  # nothing was read
+    os.close(read)
+    os.close(write)
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_term_ends_at_the_next_newline_and_leaves_the_rest(keeper, bin):
+    for program in (bin, DEBIAN):
+        main = keeper.dir / f"main-{program == bin}"
+        read, write = os.pipe()
+        process = keeper.start(program / "multilog", main, stdin=read)
+        os.write(write, b"one\npart")
+        wait_for(lambda: (main / "current").exists() and (main / "current").stat().st_size, 10,
+                 "the line")
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: pending(process.pid) == 0, 10, "the signal to arrive")
+        assert process.poll() is None
+        os.write(write, b"ly\nthe rest\n")
+        assert process.wait(10) == 0
+        assert (main / "current").read_bytes() == b"one\npartly\n"
+        assert (main / "current").stat().st_mode & 0o777 == 0o744
+        assert os.read(read, 100) == b"the rest\n"
+        os.close(read)
+        os.close(write)
+
+
+def pending(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return sum(int(line.split()[1], 16) for line in file
+                   if line.startswith(("SigPnd", "ShdPnd")))
+
+
+def test_term_between_lines_ends_it_at_once(keeper, bin):
+    process = keeper.start(bin / "multilog", keeper.dir / "main", stdin=subprocess.PIPE)
+    wait_for((keeper.dir / "main/current").exists, 10, "current")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("first,second", [("ours", "debian"), ("debian", "ours"), ("ours", "ours")])
+def test_a_log_that_ended_in_order_is_carried_on(keeper, bin, first, second):
+    programs = {"ours": bin, "debian": DEBIAN}
+    feed(keeper, programs[first] / "multilog", ("./main",), [b"one\n"], keeper.dir / "d")
+    feed(keeper, programs[second] / "multilog", ("./main",), [b"two\n"], keeper.dir / "d")
+    assert (keeper.dir / "d/main/current").read_bytes() == b"one\ntwo\n"
+    assert not list((keeper.dir / "d/main").glob("@*"))
+
+
+# ---- outages ----
+
+OUTAGES = {
+    "while writing": {"current": (0o644, b"cut")},
+    "nothing written": {"current": (0o644, b"")},
+    "before the new current": {"previous": (0o744, b"all\n"), "state": (0o644, b"5")},
+    "while processing": {"current": (0o644, b""), "previous": (0o744, b"all\n"),
+                         "processed": (0o644, b"A"), "newstate": (0o644, b""),
+                         "state": (0o644, b"5")},
+    "old files stay": {"current": (0o644, b"cut"),
+                       "@4000000037c219bf2ef02e94.s": (0o744, b"old\n")},
+}
+
+
+@pytest.mark.parametrize("name", OUTAGES)
+def test_what_an_outage_has_left_is_set_aside_in_the_same_way(keeper, bin, name):
+    for who, program in (("ours", bin), ("debian", DEBIAN)):
+        main = keeper.dir / who / "main"
+        main.mkdir(parents=True)
+        for file, (mode, content) in OUTAGES[name].items():
+            (main / file).write_bytes(content)
+            (main / file).chmod(mode)
+        feed(keeper, program / "multilog", ("./main",), [b"after\n"], keeper.dir / who)
+    assert picture(keeper.dir / "ours") == picture(keeper.dir / "debian")
+
+
+def test_processed_output_that_was_complete_is_kept_once(keeper, bin):
+    # The original keeps the unprocessed copy too.
+    main = keeper.dir / "main"
+    main.mkdir()
+    for file, mode in (("current", 0o644), ("previous", 0o744), ("processed", 0o744)):
+        (main / file).write_bytes(file.encode())
+        (main / file).chmod(mode)
+    assert run(bin / "multilog", main, input=b"").returncode == 0
+    assert sorted((p.name[-2:], p.read_bytes()) for p in main.glob("@*")) == \
+        [(".s", b"processed"), (".u", b"current")]
+
+
+def files_of(main):
+    """In order: old files by label, then current."""
+    return sorted(main.glob("@*")) + [main / "current"]
+
+
+def all_bytes(main):
+    return b"".join(path.read_bytes() for path in files_of(main))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_moment_it_keeps_what_it_had_written(keeper, bin, seed):
+    """kill -9 at random moments, ours and Debian's in turn on one log. What
+    was read and not yet written may be lost: one read of each killed
+    multilog. Nothing else is, nothing is repeated, nothing out of order."""
+    rng = random.Random(seed)
+    main = keeper.dir / "main"
+    read, write = os.pipe()
+    writer = keeper.start("/usr/bin/python3", "-c",
+                          "import os\nn = 0\nwhile True:\n"
+                          " os.write(1, b''.join(b'line %d\\n' % (n + i) for i in range(20)))\n"
+                          " n += 20\n", stdout=write)
+    os.close(write)
+    kills = 12
+    for number in range(kills):
+        program = DEBIAN if number % 4 == 3 else bin
+        process = keeper.start(program / "multilog", "s16777215", "n10000", main, stdin=read)
+        wait_for(lambda: (main / "current").exists(), 10, "current")
+        time.sleep(rng.random() * 0.03)  # the random moment
+        if rng.random() < 0.3:
+            process.send_signal(signal.SIGALRM)
+        process.kill()
+        process.wait()
+    writer.kill()
+    writer.wait()
+    last = keeper.start(bin / "multilog", "s16777215", "n10000", main, stdin=read)
+    os.close(read)
+    assert last.wait(20) == 0
+    previous, lost = -1, 0
+    for path in files_of(main):
+        # Without its newline the last line is what a kill has cut; the next
+        # file then begins with what followed.
+        for line in path.read_bytes().split(b"\n")[:-1]:
+            if not re.fullmatch(rb"line \d+", line):
+                continue
+            number = int(line.split()[1])
+            assert number > previous
+            lost += (number - previous - 1) * (len(line) + 1)
+            previous = number
+    assert previous > 1000
+    assert lost <= kills * (CHUNK + 100)
+
+
+# ---- trouble ----
+
+def test_it_waits_while_it_cannot_write_and_loses_nothing(keeper, bin):
+    """RLIMIT_FSIZE stands for a full disk: the write fails, then works."""
+    main = keeper.dir / "main"
+    process = keeper.start(bin / "multilog", main, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for((main / "current").exists, 10, "current")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+    lines = b"".join(b"line %d\n" % n for n in range(1000))
+    process.stdin.write(lines)
+    process.stdin.flush()
+    assert b"unable to write to current" in process.stderr.readline()
+    assert process.poll() is None and cpu_ticks(process.pid) < 10
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE,
+                     (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    process.stdin.close()
+    assert process.wait(20) == 0
+    assert (main / "current").read_bytes() == lines
+
+
+@pytest.mark.root
+def test_a_full_disk_makes_it_wait(keeper, bin):
+    disk = keeper.dir / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "valija-test", disk], check=True)
+    try:
+        filler = disk / "filler"
+        with open(filler, "wb") as file:
+            file.write(b"x" * 128 * 1024)
+        process = keeper.start(bin / "multilog", "t", "s50000", "n100", disk / "main",
+                               stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        lines = [b"line %d " % n + b"x" * 50 for n in range(2000)]
+        feeder = keeper.start("/usr/bin/python3", "-c",
+                              "import sys\nfor n in range(2000):\n"
+                              " sys.stdout.write('line %d ' % n + 'x' * 50 + '\\n')\n",
+                              stdout=process.stdin)
+        process.stdin.close()
+        assert b"unable to" in process.stderr.readline()
+        assert process.poll() is None
+        filler.unlink()
+        assert process.wait(30) == 0
+        assert feeder.wait(10) == 0
+        got = all_bytes(disk / "main").split(b"\n")[:-1]
+        assert [line[26:] for line in got] == lines
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_processor_that_fails_is_run_again(keeper, bin):
+    main = keeper.dir / "main"
+    script = f"test -e {keeper.dir}/go || {{ echo partial; exit 1; }}; tr a-z A-Z; echo s >&5"
+    process = keeper.start(bin / "multilog", "s4096", f"!{script}", main, stdin=subprocess.PIPE)
+    process.stdin.write(b"abc\n" * 1500)
+    process.stdin.close()
+    wait_for(lambda: b"processor failed" in process.errors.read_bytes(), 10, "the complaint")
+    assert not list(main.glob("@*"))
+    (keeper.dir / "go").touch()
+    assert process.wait(20) == 0
+    old = sorted(main.glob("@*.s"))
+    assert len(old) == 2
+    assert b"".join(p.read_bytes() for p in old) + (main / "current").read_bytes().upper() == \
+        b"ABC\n" * 1500
+    assert (main / "state").read_bytes() == b"s\n"
+
+
+def test_a_fast_feeder_loses_no_line_over_many_files(keeper, bin):
+    main = keeper.dir / "main"
+    lines = b"".join(b"line %d\n" % n for n in range(200000))
+    result = run(bin / "multilog", "s100000", "n1000", main, input=lines)
+    assert result.returncode == 0 and result.stderr == b""
+    old = sorted(main.glob("@*.s"))
+    assert all_bytes(main) == lines
+    assert all(98000 <= p.stat().st_size <= 100000 for p in old)
+    assert all(p.stat().st_mode & 0o777 == 0o744 for p in old)
