@@ -75,6 +75,10 @@ qmail-smtpd.libs := -lcdb
 # queue/
 
 # send/
+PROGS += qmail-send
+qmail-send := send/qmail-send send/bounce send/channel send/config send/finish \
+	send/log send/message send/names send/reports send/retry \
+	send/schedule send/take send/verp send/work
 
 # lspawn/
 PROGS += qmail-lspawn qmail-getpw qmail-newu
@@ -87,18 +91,24 @@ qmail-newu.libs := -lcdb
 
 # local/
 local_room := local/deliver local/dotqmail local/envelope local/forward \
-	local/maildrop local/mbox local/message local/program local/verdict
+	local/maildrop local/mbox local/program local/verdict
 PROGS += qmail-local
 qmail-local := local/qmail-local $(local_room)
 PROGS += vdelivermail
 vdelivermail := local/vdelivermail local/vdeliver local/dotqmail \
-	local/envelope local/forward local/maildrop local/mbox local/message local/program \
+	local/envelope local/forward local/maildrop local/mbox local/program \
 	local/verdict
 vdelivermail.libs := -lcdb
 
 # rspawn/
+PROGS += qmail-rspawn
+qmail-rspawn := rspawn/qmail-rspawn
 
 # remote/
+remote_room := remote/client remote/deliver remote/encode remote/outcome \
+	remote/reply remote/route remote/smtp
+PROGS += qmail-remote
+qmail-remote := remote/qmail-remote $(remote_room)
 
 # popd/
 
@@ -108,6 +118,9 @@ PROGS += qmail-popup
 qmail-popup := popd/qmail-popup popd/parser
 
 # auth/
+PROGS += vchkpw
+vchkpw := auth/vchkpw auth/credentials auth/vaccount lspawn/allow
+vchkpw.libs := -lcdb -lcrypt
 
 # tools/daemontools/
 
@@ -154,7 +167,16 @@ tcplookup.dynamic := yes
 
 # tools/inject/
 
+PROGS += qmail-inject
+qmail-inject := tools/inject/qmail-inject tools/inject/config \
+	tools/inject/compose tools/inject/reader
+PROGS += sendmail
+sendmail := tools/inject/sendmail
+
 # tools/maildir/
+
+PROGS += maildirmake
+maildirmake := tools/maildir/maildirmake
 
 # tools/vpopmail/
 vtool := tools/vpopmail/vtool tools/vpopmail/vexit
@@ -173,18 +195,28 @@ vdeluser := tools/vpopmail/vdeluser $(vuser)
 vdeluser.libs := -lcdb -lcrypt
 vpasswd := tools/vpopmail/vpasswd $(vuser) tools/vpopmail/vprompt
 vpasswd.libs := -lcdb -lcrypt
+PROGS += vuserinfo vdominfo
+vuserinfo := tools/vpopmail/vuserinfo $(vtool)
+vuserinfo.libs := -lcdb
+vdominfo := tools/vpopmail/vdominfo $(vtool) tools/vpopmail/vqmail \
+	tools/vpopmail/vlines
+vdominfo.libs := -lcdb
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
 test_smtp_data := smtpd/data
 test_smtp_command := smtpd/command smtpd/hops smtpd/received
 fuzz_smtp_data := smtpd/data smtpd/hops
 fuzz_smtp_command := smtpd/command smtpd/received
+test_pop3_wire := popd/wire popd/maildrop
+fuzz_pop3_wire := popd/wire popd/maildrop
 test_machine := tools/daemontools/machine
 test_service := tools/daemontools/service
 test_script := tools/daemontools/script
 fuzz_script := tools/daemontools/script
 test_rulefile := tools/ucspi/rulefile tools/ucspi/rules
 test_ident := tools/ucspi/ident
+fuzz_addrlist := tools/inject/compose tools/inject/config
+test_reader := tools/inject/reader
 fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
 
 # ---- rules -------------------------------------------------------------

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "lib/cdbmap.h"
 #include "lib/control.h"
 #include "lib/durable.h"
 #include "lib/lock.h"
@@ -96,6 +95,39 @@ enum vpasswd_result vpasswd_find(int domainfd, struct view name,
 	cdbmap_close(&map);
 	errno = error;
 	return result;
+}
+
+int vpasswd_list_begin(struct vpasswd_list *list, int domainfd)
+{
+	*list = (struct vpasswd_list){ 0 };
+	return cdbmap_open(&list->map, domainfd, "vpasswd.cdb");
+}
+
+enum vpasswd_result vpasswd_list_next(struct vpasswd_list *list,
+				      struct vpasswd_record *record)
+{
+	switch (cdbmap_next(&list->map, &list->at, &list->name, &list->space)) {
+	case CDBMAP_FOUND:
+		if (vpasswd_parse(str_view(&list->name), str_view(&list->space),
+				  record) == 0)
+			return VPASSWD_FOUND;
+		break;
+	case CDBMAP_MISSING:
+		return VPASSWD_MISSING;
+	case CDBMAP_ERROR:
+		break;
+	}
+	return VPASSWD_ERROR;
+}
+
+void vpasswd_list_end(struct vpasswd_list *list)
+{
+	int error = errno;
+
+	cdbmap_close(&list->map);
+	str_free(&list->name);
+	str_wipe(&list->space);
+	errno = error;
 }
 
 /* Cut the next line; false at the end. Empty lines are passed over. */

@@ -26,6 +26,7 @@
  * link laid there leads nowhere he could not go himself.
  */
 
+#include "lib/cdbmap.h"
 #include "lib/str.h"
 
 #define VPASSWD_MAX_BYTES (64 * 1024 * 1024)
@@ -87,6 +88,23 @@ enum vpasswd_result {
 enum vpasswd_result vpasswd_find(int domainfd, struct view name,
 				 struct str *space,
 				 struct vpasswd_record *record) MUST_USE;
+
+/*
+ * Every account, in the order of vpasswd.cdb. Begin, next until it is not
+ * FOUND (MISSING is the end), end.
+ */
+struct vpasswd_list {
+	struct cdbmap map;
+	uint32_t at;
+	struct str name;
+	struct str space;
+};
+
+int vpasswd_list_begin(struct vpasswd_list *list, int domainfd) MUST_USE;
+/* The record lasts until the next call. */
+enum vpasswd_result vpasswd_list_next(struct vpasswd_list *list,
+				      struct vpasswd_record *record) MUST_USE;
+void vpasswd_list_end(struct vpasswd_list *list); /* keeps errno */
 
 struct vpasswd_edit {
 	int domainfd; /* borrowed */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/durable.h"
+#include "lib/out.h"
 
 #define MAX_DEPTH 100
 
@@ -64,6 +65,9 @@ static int check_unused(int at, const char *name)
 	while (result == 0 && (entry = next_name(dir))) {
 		bool ours = false;
 
+		if (!strcmp(entry, VFOLDER_LASTAUTH))
+			continue;
+
 		for (size_t i = 0; i < COUNT_OF(made); i++)
 			ours = ours || !strcmp(entry, made[i]);
 		if (!ours) {
@@ -87,6 +91,20 @@ static int make_one(int at, const char *name)
 	return errno == EEXIST ? check_unused(at, name) : -1;
 }
 
+/* When the account was made, for who looks for those never used. */
+static int note_creation(int folder)
+{
+	int fd = openat(folder, VFOLDER_LASTAUTH,
+			O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int result;
+
+	if (fd == -1)
+		return -1;
+	result = write_all(fd, VIEW(VFOLDER_NO_IP));
+	close(fd);
+	return result;
+}
+
 static int make_maildir(int folder)
 {
 	static const char *const parts[] = { "Maildir", "Maildir/tmp",
@@ -95,7 +113,8 @@ static int make_maildir(int folder)
 	for (size_t i = 0; i < COUNT_OF(parts); i++)
 		if (mkdirat(folder, parts[i], 0700) == -1 && errno != EEXIST)
 			return -1;
-	if (durable_sync_dir(folder, "Maildir") == -1)
+	if (note_creation(folder) == -1 ||
+	    durable_sync_dir(folder, "Maildir") == -1)
 		return -1;
 	return durable_sync(folder);
 }

@@ -7,6 +7,10 @@
 
 #include "lib/str.h"
 
+/* Holds the address of the last log-in, 0.0.0.0 before the first. */
+#define VFOLDER_LASTAUTH "lastauth"
+#define VFOLDER_NO_IP "0.0.0.0"
+
 /*
  * Make NAME and NAME/Maildir. A directory left over from an interrupted
  * vadduser, with no message in it, is taken over; -1 with EEXIST for any

@@ -53,6 +53,16 @@ int vlines_begin(struct vlines *lines, int dirfd, const char *path)
 	return 0;
 }
 
+int vlines_read(struct vlines *lines, int dirfd, const char *path)
+{
+	*lines = (struct vlines){ .dirfd = dirfd, .lock = -1 };
+	str_set_c(&lines->path, path);
+	if (load(lines) == 0)
+		return 0;
+	vlines_abort(lines);
+	return -1;
+}
+
 bool vlines_next(struct view *rest, struct view *line)
 {
 	if (!rest->p || rest->len == 0)

@@ -30,6 +30,8 @@ struct vlines {
 };
 
 int vlines_begin(struct vlines *lines, int dirfd, const char *path) MUST_USE;
+/* Only to look, without the lock: replacing is atomic. End with abort. */
+int vlines_read(struct vlines *lines, int dirfd, const char *path) MUST_USE;
 /* The next line, trimmed, of `for (rest = str_view(&lines.text); ...)`. */
 bool vlines_next(struct view *rest, struct view *line);
 bool vlines_has(const struct vlines *lines, struct view line);

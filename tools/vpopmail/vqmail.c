@@ -23,6 +23,14 @@ static int begin(struct vlines *lines, struct vtool *tool, const char *path)
 	return -1;
 }
 
+static int look(struct vlines *lines, struct vtool *tool, const char *path)
+{
+	if (vlines_read(lines, tool->homefd, path) == 0)
+		return 0;
+	warn_errno("cannot read %s/%s", str_c(&tool->home), path);
+	return -1;
+}
+
 static int end(struct vlines *lines, struct vtool *tool, const char *path)
 {
 	if (vlines_end(lines) == 0)
@@ -120,7 +128,7 @@ int vqmail_assigned(struct vtool *tool, struct view domain,
 	struct view line;
 	int result = 0;
 
-	if (begin(&lines, tool, ASSIGN) == -1)
+	if (look(&lines, tool, ASSIGN) == -1)
 		return -1;
 	rest = str_view(&lines.text);
 	while (result == 0 && vlines_next(&rest, &line))
@@ -138,7 +146,7 @@ int vqmail_domains(struct vtool *tool, struct view real, struct str *names)
 	struct view line;
 	struct vqmail_line parsed = { 0 };
 
-	if (begin(&lines, tool, ASSIGN) == -1)
+	if (look(&lines, tool, ASSIGN) == -1)
 		return -1;
 	rest = str_view(&lines.text);
 	while (vlines_next(&rest, &line)) {
@@ -238,7 +246,7 @@ int vqmail_taken(struct vtool *tool, struct view domain)
 	struct view line;
 	int result = 0;
 
-	if (begin(&lines, tool, "control/virtualdomains") == -1)
+	if (look(&lines, tool, "control/virtualdomains") == -1)
 		return -1;
 	rest = str_view(&lines.text);
 	while (vlines_next(&rest, &line)) {
@@ -287,7 +295,7 @@ static int needs_more(struct vtool *tool, struct view domain)
 	struct vlines lines;
 	int result;
 
-	if (begin(&lines, tool, "control/rcpthosts") == -1)
+	if (look(&lines, tool, "control/rcpthosts") == -1)
 		return -1;
 	result = !vlines_has(&lines, domain) &&
 		 vlines_count(&lines) >= VQMAIL_RCPTHOSTS_LINES;
