@@ -71,8 +71,15 @@ PROGS += qmail-smtpd
 qmail-smtpd := smtpd/qmail-smtpd smtpd/session smtpd/message smtpd/command \
 	smtpd/policy smtpd/data smtpd/hops smtpd/received
 qmail-smtpd.libs := -lcdb
+PROGS += qmail-newmrh
+qmail-newmrh := smtpd/qmail-newmrh
+qmail-newmrh.libs := -lcdb
 
 # queue/
+PROGS += qmail-queue qmail-queued
+qmail-queue := queue/qmail-queue queue/envelope
+qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
+	queue/request queue/received queue/slots queue/spool
 
 # send/
 PROGS += qmail-send
