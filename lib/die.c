@@ -6,10 +6,16 @@
 #include <unistd.h>
 
 static const char *program_name = "valija";
+static int retry_code = EXIT_RETRY;
 
 void die_name(const char *name)
 {
 	program_name = name;
+}
+
+void die_retry_code(int code)
+{
+	retry_code = code;
 }
 
 static bool is_plain(char c)
@@ -70,7 +76,7 @@ void die(int code, const char *fmt, ...)
 	va_start(args, fmt);
 	say(0, fmt, args);
 	va_end(args);
-	_exit(code);
+	_exit(code == EXIT_RETRY ? retry_code : code);
 }
 
 void die_errno(int code, const char *fmt, ...)
@@ -81,7 +87,7 @@ void die_errno(int code, const char *fmt, ...)
 	va_start(args, fmt);
 	say(error, fmt, args);
 	va_end(args);
-	_exit(code);
+	_exit(code == EXIT_RETRY ? retry_code : code);
 }
 
 void warn(const char *fmt, ...)

@@ -28,6 +28,12 @@ enum exit_code {
 /* Set the name before the colon; borrowed for good. */
 void die_name(const char *name);
 
+/*
+ * For programs whose callers know other codes: what dies with EXIT_RETRY
+ * (no memory, above all) exits with `code` from now on.
+ */
+void die_retry_code(int code);
+
 noreturn void die(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 noreturn void die_errno(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void warn(const char *fmt, ...) PRINTF_LIKE(1, 2);

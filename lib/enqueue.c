@@ -119,6 +119,7 @@ void enqueue_free(struct enqueue *q)
 	close_fd(&q->custom);
 	str_free(&q->buffer);
 	str_free(&q->records);
+	str_free(&q->out);
 	str_free(&q->text);
 }
 
@@ -293,22 +294,29 @@ static void send_bytes(struct enqueue *q, struct view v)
 	}
 }
 
-/* One record, head and value in their own send: no copy of the value. */
+static void flush_out(struct enqueue *q)
+{
+	send_bytes(q, str_view(&q->out));
+	str_reset(&q->out);
+	q->sent_ms = clock_mono_ms();
+}
+
+/* Small records travel together: a small message is one send. */
 static void send_record(struct enqueue *q, uint64_t type, struct view value)
 {
-	char head[RECORD_HEAD_BYTES];
-
-	le64_write(head, type);
-	le64_write(head + 8, value.len);
-	send_bytes(q, view_make(head, sizeof(head)));
-	send_bytes(q, value);
+	if (q->code)
+		return;
+	record_append(&q->out, type, value);
+	if (q->out.len >= BUFFER_BYTES)
+		flush_out(q);
 }
 
 static void greet(struct enqueue *q, int64_t deadline_ms)
 {
 	send_record(q, ENQUEUE_HELLO, VIEW(ENQUEUE_PROTOCOL));
+	flush_out(q);
 	if (q->code == 0)
-		await(q, ENQUEUE_GO, deadline_ms, ENQUEUE_CODE_BUSY);
+		await(q, ENQUEUE_GO, deadline_ms, ENQUEUE_CODE_CONNECT_TIMEOUT);
 }
 
 /* ---- talking to the program of QMAILQUEUE ---- */
@@ -475,6 +483,19 @@ static enum enqueue_result custom_result(struct enqueue *q)
 
 /* ---- the caller's side ---- */
 
+/* How long to wait for a queue that is not there; tests are impatient. */
+static int64_t patience_ms(void)
+{
+#ifdef VALIJA_TEST
+	uint64_t ms;
+
+	if (view_u64(view_of(getenv("VALIJA_TEST_ENQUEUE_WAIT_MS")), &ms) &&
+	    ms <= ENQUEUE_WAIT_MS)
+		return (int64_t)ms;
+#endif
+	return ENQUEUE_WAIT_MS;
+}
+
 void enqueue_open(struct enqueue *q, int homefd)
 {
 	const char *program = getenv("QMAILQUEUE");
@@ -490,7 +511,7 @@ void enqueue_open(struct enqueue *q, int homefd)
 	if (program && *program) {
 		open_program(q, homefd, program);
 	} else {
-		int64_t deadline_ms = q->sent_ms + ENQUEUE_WAIT_MS;
+		int64_t deadline_ms = q->sent_ms + patience_ms();
 
 		connect_to_queue(q, homefd, deadline_ms);
 		if (q->code == 0)
@@ -508,7 +529,12 @@ static void flush_message(struct enqueue *q)
 	else
 		send_record(q, ENQUEUE_CHUNK, str_view(&q->buffer));
 	str_reset(&q->buffer);
-	q->sent_ms = clock_mono_ms();
+}
+
+/* A slow caller must be heard from all the same. */
+static bool is_quiet(const struct enqueue *q)
+{
+	return !q->program && clock_mono_ms() - q->sent_ms > QUIET_MS;
 }
 
 void enqueue_put(struct enqueue *q, struct view bytes)
@@ -519,10 +545,10 @@ void enqueue_put(struct enqueue *q, struct view bytes)
 
 		str_append(&q->buffer, piece);
 		bytes = view_from(bytes, piece.len);
-		/* A slow writer is heard from often enough all the same. */
-		if (q->buffer.len == BUFFER_BYTES ||
-		    clock_mono_ms() - q->sent_ms > QUIET_MS)
+		if (q->buffer.len == BUFFER_BYTES || is_quiet(q))
 			flush_message(q);
+		if (q->out.len && is_quiet(q))
+			flush_out(q);
 	}
 }
 
@@ -535,7 +561,6 @@ static void flush_records(struct enqueue *q)
 	else
 		send_record(q, ENQUEUE_ENVELOPE, str_view(&q->records));
 	str_reset(&q->records);
-	q->sent_ms = clock_mono_ms();
 }
 
 static void flush_full_records(struct enqueue *q)
@@ -619,6 +644,7 @@ static void finish_socket(struct enqueue *q)
 {
 	flush_records(q);
 	send_record(q, ENQUEUE_END, VIEW(""));
+	flush_out(q);
 	if (q->code == 0)
 		await(q, ENQUEUE_DONE_ID, clock_mono_ms() + STALL_MS,
 		      ENQUEUE_CODE_TIMEOUT);

@@ -95,6 +95,7 @@ struct enqueue {
 	int64_t sent_ms;    /* when bytes last went out */
 	struct str buffer;  /* message bytes not yet sent */
 	struct str records; /* envelope not yet sent */
+	struct str out;     /* bytes for the socket, gathered */
 	struct str text;    /* after close: why not, without D or Z */
 };
 

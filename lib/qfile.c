@@ -56,9 +56,33 @@ void qfile_writer_init(struct qfile_writer *w, int fd)
 	};
 }
 
+void qfile_writer_free(struct qfile_writer *w)
+{
+	str_free(&w->buffer);
+}
+
+static int flush(struct qfile_writer *w)
+{
+	int result = write_all(w->fd, str_view(&w->buffer));
+
+	str_reset(&w->buffer);
+	return result;
+}
+
+/* Gather small pieces: most messages then need one write. */
+static int put(struct qfile_writer *w, struct view v)
+{
+	if (w->buffer.len + v.len > PIECE_BYTES && flush(w) == -1)
+		return -1;
+	if (v.len > PIECE_BYTES)
+		return write_all(w->fd, v);
+	str_append(&w->buffer, v);
+	return 0;
+}
+
 int qfile_write_message(struct qfile_writer *w, struct view chunk)
 {
-	if (write_all(w->fd, chunk) == -1)
+	if (put(w, chunk) == -1)
 		return -1;
 	w->message_crc = crc32c(w->message_crc, chunk);
 	w->message_len += chunk.len;
@@ -67,7 +91,7 @@ int qfile_write_message(struct qfile_writer *w, struct view chunk)
 
 int qfile_write_records(struct qfile_writer *w, struct view records)
 {
-	if (write_all(w->fd, records) == -1)
+	if (put(w, records) == -1)
 		return -1;
 	w->envelope_crc = crc_records(w->envelope_crc, records);
 	w->envelope_len += records.len;
@@ -93,7 +117,9 @@ int qfile_write_footer(struct qfile_writer *w, uint64_t id)
 	char footer[QFILE_FOOTER_BYTES];
 
 	format_footer(w, id, footer);
-	return write_all(w->fd, view_make(footer, sizeof(footer)));
+	if (put(w, view_make(footer, sizeof(footer))) == -1)
+		return -1;
+	return flush(w);
 }
 
 int qfile_write_envelope(struct qfile_writer *w, struct view records,

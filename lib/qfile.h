@@ -9,7 +9,8 @@
  *	qfile_writer_init(&w, fd);
  *	qfile_write_message(&w, chunk);               as often as needed
  *	qfile_write_records(&w, records);             likewise
- *	qfile_write_footer(&w, id);
+ *	qfile_write_footer(&w, id);                   now all is in the file
+ *	qfile_writer_free(&w);
  *
  * Reading (qmail-send, qmail-qread):
  *
@@ -56,7 +57,8 @@ enum qfile_state {
 /* ---- writing ---- */
 
 struct qfile_writer {
-	int fd;
+	int fd;            /* borrowed */
+	struct str buffer; /* not yet written; nothing after the footer */
 	uint64_t message_len;
 	uint32_t message_crc;
 	uint64_t envelope_len;
@@ -64,6 +66,7 @@ struct qfile_writer {
 };
 
 void qfile_writer_init(struct qfile_writer *w, int fd);
+void qfile_writer_free(struct qfile_writer *w);
 /* -1 with errno; the file is then worth nothing. */
 int qfile_write_message(struct qfile_writer *w, struct view chunk) MUST_USE;
 /* Whole, well-formed records; all in all SENDER first, states W. */

@@ -75,6 +75,7 @@ static void write_usual(void)
 	assert_int_equal(qfile_write_message(&w, view_from(MESSAGE, 5)), 0);
 	assert_int_equal(qfile_write_envelope(&w, str_view(&records), ID), 0);
 	close(fd);
+	qfile_writer_free(&w);
 	str_free(&records);
 }
 
@@ -110,6 +111,7 @@ static void build(struct str *content, struct view message, struct view records)
 	assert_int_equal(qfile_write_message(&w, message), 0);
 	assert_int_equal(qfile_write_envelope(&w, records, ID), 0);
 	close(fd);
+	qfile_writer_free(&w);
 	read_file(content);
 }
 
@@ -231,6 +233,7 @@ static void test_pieces_of_records_give_the_same_file(void **state)
 	}
 	assert_int_equal(qfile_write_footer(&w, ID), 0);
 	close(fd);
+	qfile_writer_free(&w);
 	read_file(&pieces);
 	assert_true(view_eq(str_view(&whole), str_view(&pieces)));
 	str_free(&records);
@@ -322,6 +325,7 @@ static void test_footer_takes_a_new_id(void **state)
 			 0);
 	assert_int_equal(qfile_rewrite_footer(&w, ID), 0);
 	close(fd);
+	qfile_writer_free(&w);
 	assert_int_equal(qfile_open(&q, dir, "file"), QFILE_OK);
 	check_usual(&q);
 	qfile_close(&q);
@@ -551,6 +555,7 @@ static void test_long_message_is_checked_whole(void **state)
 	}
 	assert_int_equal(qfile_write_envelope(&w, str_view(&records), ID), 0);
 	close(fd);
+	qfile_writer_free(&w);
 	assert_int_equal(qfile_open(&q, dir, "file"), QFILE_OK);
 	assert_int_equal(qfile_check_message(&q), QFILE_OK);
 	assert_int_equal(pwrite(q.fd, "!", 1, 349999), 1);
