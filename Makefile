@@ -76,7 +76,8 @@ qmail-newmrh := smtpd/qmail-newmrh
 qmail-newmrh.libs := -lcdb
 
 # queue/
-PROGS += qmail-queue qmail-queued
+PROGS += qmail-queue qmail-queued qmail-qmake
+qmail-qmake := queue/qmail-qmake
 qmail-queue := queue/qmail-queue queue/envelope
 qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
 	queue/request queue/received queue/slots queue/spool

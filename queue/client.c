@@ -1,0 +1,333 @@
+#include "queue/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/die.h"
+#include "lib/enqueue.h"
+#include "lib/record.h"
+#include "queue/received.h"
+#include "queue/server.h"
+
+/* Clients' misbehaviour is logged this often at most. */
+#define NOTE_EVERY_MS 1000
+
+/* ---- answers ---- */
+
+/*
+ * Answers are so few and short that they always fit into the socket; where
+ * not, the client is not listening.
+ */
+static bool answer(int sock, uint64_t type, struct view value)
+{
+	struct str record = { 0 };
+	ssize_t sent;
+	bool whole;
+
+	record_append(&record, type, value);
+	sent = send(sock, record.p, record.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	whole = sent == (ssize_t)record.len;
+	str_free(&record);
+	return whole;
+}
+
+static bool answer_number(int sock, uint64_t type, uint64_t number,
+			  const char *text)
+{
+	struct str value = { 0 };
+	char bytes[8];
+	bool whole;
+
+	le64_write(bytes, number);
+	str_append(&value, view_make(bytes, sizeof(bytes)));
+	str_append_c(&value, text);
+	whole = answer(sock, type, str_view(&value));
+	str_free(&value);
+	return whole;
+}
+
+static void note(struct server *server, uid_t uid, pid_t pid, int code,
+		 const char *text)
+{
+	int64_t now = clock_mono_ms();
+
+	if (now - server->noted_ms < NOTE_EVERY_MS)
+		return;
+	server->noted_ms = now;
+	warn("refused uid %lu pid %ld: %s (%d)", (unsigned long)uid, (long)pid,
+	     text, code);
+}
+
+static void leave(struct client *client)
+{
+	spool_remove(&client->server->spool, &client->file);
+	close(client->sock);
+	client->sock = -1;
+	client->phase = CLIENT_GONE;
+}
+
+void client_refuse(struct client *client, int code, const char *text)
+{
+	assert(client->phase == CLIENT_TALKING);
+	/* Removed before it is said: what fails leaves nothing. */
+	spool_remove(&client->server->spool, &client->file);
+	answer_number(client->sock, ENQUEUE_REFUSED_CODE, (uint64_t)code, text);
+	leave(client);
+}
+
+/* Something of ours failed; errno says what. */
+static void fail(struct client *client, int usual_code, const char *what)
+{
+	int code = usual_code;
+
+	warn_errno("cannot %s for uid %lu pid %ld", what,
+		   (unsigned long)client->uid, (long)client->pid);
+	switch (errno) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+	case EROFS:
+	case EIO:
+		code = ENQUEUE_CODE_WRITE;
+		break;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		code = ENQUEUE_CODE_BUSY;
+		break;
+	}
+	client_refuse(client, code, what);
+}
+
+/* ---- coming ---- */
+
+static struct client *refuse_stranger(struct server *server, int sock,
+				      const struct ucred *peer)
+{
+	answer_number(sock, ENQUEUE_REFUSED_CODE, ENQUEUE_CODE_BUSY,
+		      "too many clients");
+	close(sock);
+	note(server, peer->uid, peer->pid, ENQUEUE_CODE_BUSY,
+	     "too many clients");
+	return NULL;
+}
+
+struct client *client_open(struct server *server, int sock)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	enum slots_kind kind;
+	struct client *client;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1) {
+		warn_errno("cannot tell who a client is");
+		close(sock);
+		return NULL;
+	}
+	if (!slots_take(&server->slots, peer.uid, &kind))
+		return refuse_stranger(server, sock, &peer);
+	client = calloc(1, sizeof(*client));
+	if (!client)
+		die(EXIT_RETRY, "out of memory");
+	client->server = server;
+	client->sock = sock;
+	client->uid = peer.uid;
+	client->pid = peer.pid;
+	client->kind = kind;
+	client->start_ms = client->heard_ms = clock_mono_ms();
+	return client;
+}
+
+void client_free(struct client *client)
+{
+	assert(client->phase == CLIENT_GONE);
+	slots_give(&client->server->slots, client->uid, client->kind);
+	request_free(&client->request);
+	free(client);
+}
+
+/* ---- what it says ---- */
+
+static void write_received(struct client *client)
+{
+	struct str line = { 0 };
+	int result;
+
+	received_format(&line, client->server->ids, client->uid, client->pid,
+			clock_wall_s());
+	result = qfile_write_message(&client->file.writer, str_view(&line));
+	str_free(&line);
+	if (result == -1)
+		fail(client, ENQUEUE_CODE_WRITE, "write a message");
+}
+
+static void begin(struct client *client)
+{
+	struct spool *spool = &client->server->spool;
+
+	if (spool_check_space(spool) == -1) {
+		fail(client, ENQUEUE_CODE_QUEUE_DIR, "find space in the queue");
+		return;
+	}
+	if (spool_create(spool, &client->file) == -1) {
+		fail(client, ENQUEUE_CODE_CREATE, "create a file in queue/pid");
+		return;
+	}
+	write_received(client);
+	if (client->phase == CLIENT_TALKING &&
+	    !answer(client->sock, ENQUEUE_GO, VIEW("")))
+		leave(client);
+}
+
+static void take_message(struct client *client, struct view bytes)
+{
+	if (qfile_write_message(&client->file.writer, bytes) == -1)
+		fail(client, ENQUEUE_CODE_WRITE, "write a message");
+}
+
+/* Behind the sender come the records that only we may write. */
+static int write_first_records(struct client *client, struct view records)
+{
+	struct qfile_writer *writer = &client->file.writer;
+	struct str ours = { 0 };
+	struct view rest = records;
+	struct record sender;
+	int result;
+
+	if (record_next(&rest, &sender) != RECORD_OK)
+		return 0; /* an empty piece: the sender is to come */
+	client->sender_written = true;
+	record_append(&ours, QFILE_SENDER, sender.value);
+	record_append_u64(&ours, QFILE_UID, client->uid);
+	record_append_u64(&ours, QFILE_PID, (uint64_t)client->pid);
+	result = qfile_write_records(writer, str_view(&ours));
+	str_free(&ours);
+	if (result == -1)
+		return -1;
+	return qfile_write_records(writer, rest);
+}
+
+static void take_records(struct client *client, struct view records)
+{
+	int result;
+
+	if (client->sender_written)
+		result = qfile_write_records(&client->file.writer, records);
+	else
+		result = write_first_records(client, records);
+	if (result == -1)
+		fail(client, ENQUEUE_CODE_ENVELOPE_FILE, "write an envelope");
+}
+
+/* The file is as durable as it gets, or never will be. */
+static void committed(struct commit *commit, int error)
+{
+	struct client *client = (struct client *)commit;
+
+	client->phase = CLIENT_TALKING;
+	if (error) {
+		errno = error;
+		fail(client, ENQUEUE_CODE_WRITE, "sync a message");
+		return;
+	}
+	spool_accept(&client->file);
+	answer_number(client->sock, ENQUEUE_DONE_ID, client->file.id, "");
+	client->server->trigger_due = true;
+	leave(client);
+}
+
+static void take_end(struct client *client)
+{
+	struct server *server = client->server;
+
+	if (spool_publish(&server->spool, &client->file) == -1) {
+		fail(client, ENQUEUE_CODE_LINK,
+		     "move a message into queue/new");
+		return;
+	}
+	client->phase = CLIENT_COMMITTING;
+	client->commit.fd = client->file.writer.fd;
+	client->commit.shard = client->file.id % server->spool.format.split;
+	client->commit.done = committed;
+	committers_submit(&server->committers, &client->commit);
+}
+
+static void obey(struct client *client, struct view input)
+{
+	while (client->phase == CLIENT_TALKING) {
+		struct request_event event;
+
+		switch (request_next(&client->request, &input, &event)) {
+		case REQUEST_MORE:
+			return;
+		case REQUEST_HELLO:
+			begin(client);
+			break;
+		case REQUEST_MESSAGE:
+			take_message(client, event.bytes);
+			break;
+		case REQUEST_RECORDS:
+			take_records(client, event.bytes);
+			break;
+		case REQUEST_END:
+			take_end(client);
+			break;
+		case REQUEST_BAD:
+			note(client->server, client->uid, client->pid,
+			     event.code, event.text);
+			client_refuse(client, event.code, event.text);
+			break;
+		}
+	}
+}
+
+static void hear(struct client *client)
+{
+	struct server *server = client->server;
+	ssize_t got = recv(client->sock, server->space, sizeof(server->space),
+			   MSG_DONTWAIT);
+
+	if (got == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		leave(client);
+		return;
+	}
+	client->heard_ms = clock_mono_ms();
+	obey(client, view_make(server->space, (size_t)got));
+}
+
+/* ---- the loop's side ---- */
+
+static int64_t deadline_of(const struct client *client)
+{
+	int64_t idle = client->heard_ms + client->server->idle_ms;
+	int64_t total = client->start_ms + client->server->total_ms;
+
+	return idle < total ? idle : total;
+}
+
+void client_prepare(struct client *client, struct polls *polls,
+		    int64_t *deadline)
+{
+	/* While committing, even a hang-up is of no interest. */
+	client->polled = client->phase == CLIENT_TALKING;
+	if (!client->polled)
+		return;
+	client->poll_no = polls_add(polls, client->sock, POLLIN);
+	polls_until(deadline, deadline_of(client));
+}
+
+void client_act(struct client *client, const struct polls *polls)
+{
+	if (!client->polled || client->phase != CLIENT_TALKING)
+		return;
+	if (polls_ready(polls, client->poll_no))
+		hear(client);
+	else if (clock_mono_ms() >= deadline_of(client))
+		client_refuse(client, ENQUEUE_CODE_TIMEOUT, "too slow");
+}

@@ -1,0 +1,238 @@
+#include "queue/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/control.h"
+#include "lib/die.h"
+#include "lib/sig.h"
+#include "queue/client.h"
+
+#define BACKLOG 1024
+/* So many are accepted before the others get their turn. */
+#define ACCEPTS_AT_ONCE 64
+/* Without a descriptor for another client we try again this much later. */
+#define ACCEPT_PAUSE_MS 500
+
+/* ---- opening ---- */
+
+/*
+ * The lock is ours, so whatever lies at the socket's name is dead. The
+ * working directory is the home: the path is short enough whatever that is.
+ */
+static int listen_at(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int sock =
+		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t before;
+	int result;
+
+	if (sock == -1)
+		return -1;
+	if (unlink(path) == -1 && errno != ENOENT)
+		return -1;
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	before = umask(0111); /* 0666: everybody may hand in mail */
+	result = bind(sock, (const struct sockaddr *)&at, sizeof(at));
+	umask(before);
+	if (result == -1 || listen(sock, BACKLOG) == -1)
+		return -1;
+	return sock;
+}
+
+static void load_delivery_ids(struct server *server)
+{
+	struct str text = { 0 };
+
+	switch (control_read(server->homefd, "control/deliveryids", &text,
+			     CONTROL_MAX_BYTES)) {
+	case CONTROL_OK:
+	case CONTROL_ABSENT:
+		slots_delivery_ids(&server->slots, str_view(&text));
+		break;
+	case CONTROL_ERROR:
+		/* It only reserves: mail is taken all the same. */
+		warn_errno("cannot read control/deliveryids, keeping what was");
+		break;
+	}
+	str_free(&text);
+}
+
+void server_open(struct server *server, const struct qformat *format)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+
+	server->signals = sig_open(signals, COUNT_OF(signals));
+	if (server->signals == -1)
+		die_errno(EXIT_RETRY, "cannot receive signals");
+	spool_init(&server->spool, server->homefd, format);
+	if (spool_empty_pid(&server->spool) == -1)
+		die_errno(EXIT_RETRY, "cannot empty queue/pid");
+	slots_init(&server->slots, server->slot_count, server->ids);
+	load_delivery_ids(server);
+	if (committers_open(&server->committers, server->committer_count,
+			    server->homefd, server->lockfd, format->sync) == -1)
+		die(EXIT_RETRY, "cannot start any committer");
+	server->listener = listen_at(ENQUEUE_SOCKET);
+	if (server->listener == -1)
+		die_errno(EXIT_RETRY, "cannot listen at %s", ENQUEUE_SOCKET);
+}
+
+/* ---- running ---- */
+
+static void accept_clients(struct server *server)
+{
+	for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
+		struct client *client;
+		int sock = accept4(server->listener, NULL, NULL,
+				   SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (sock == -1 && (errno == EAGAIN || errno == EINTR ||
+				   errno == ECONNABORTED))
+			return;
+		if (sock == -1) {
+			warn_errno("cannot accept a client");
+			server->accept_ms = clock_mono_ms() + ACCEPT_PAUSE_MS;
+			return;
+		}
+		client = client_open(server, sock);
+		if (!client)
+			continue;
+		client->next = server->clients;
+		server->clients = client;
+	}
+}
+
+/* No new clients; those that have not said END are sent away. */
+static void stop(struct server *server)
+{
+	if (server->listener == -1)
+		return;
+	close(server->listener);
+	server->listener = -1;
+	for (struct client *client = server->clients; client;
+	     client = client->next)
+		if (client->phase == CLIENT_TALKING)
+			client_refuse(client, ENQUEUE_CODE_BUSY,
+				      "shutting down");
+}
+
+static void obey_signals(struct server *server)
+{
+	int sig;
+
+	while ((sig = sig_next(server->signals))) {
+		if (sig == SIGHUP)
+			load_delivery_ids(server);
+		else
+			stop(server);
+	}
+}
+
+/* Whoever holds the other end of until_fd is gone: so should we. */
+static void watch_until(struct server *server)
+{
+	char byte;
+	ssize_t got = read(server->until_fd, &byte, 1);
+
+	if (got > 0 || (got == -1 && errno == EINTR))
+		return;
+	server->until_fd = -1;
+	stop(server);
+}
+
+/* Tell qmail-send. When nobody reads the FIFO, it looks by itself. */
+static void pull_trigger(struct server *server)
+{
+	int fd = openat(server->homefd, "queue/lock/trigger",
+			O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	server->trigger_due = false;
+	if (fd == -1)
+		return;
+	if (write(fd, "", 1) == -1) {
+		/* Full: it has been told already. */
+	}
+	close(fd);
+}
+
+static void free_gone_clients(struct server *server)
+{
+	struct client **at = &server->clients;
+
+	while (*at) {
+		struct client *client = *at;
+
+		if (client->phase != CLIENT_GONE) {
+			at = &client->next;
+			continue;
+		}
+		*at = client->next;
+		client_free(client);
+	}
+}
+
+static void prepare(struct server *server, int64_t *deadline)
+{
+	struct polls *polls = &server->polls;
+	int listener = server->listener;
+
+	polls_reset(polls);
+	if (listener != -1 && clock_mono_ms() < server->accept_ms) {
+		polls_until(deadline, server->accept_ms);
+		listener = -1;
+	}
+	server->listener_no = polls_add(polls, listener, POLLIN);
+	server->signals_no = polls_add(polls, server->signals, POLLIN);
+	server->until_no = polls_add(polls, server->until_fd, POLLIN);
+	committers_prepare(&server->committers, polls, deadline);
+	for (struct client *client = server->clients; client;
+	     client = client->next)
+		client_prepare(client, polls, deadline);
+}
+
+static void act(struct server *server)
+{
+	const struct polls *polls = &server->polls;
+
+	if (polls_ready(polls, server->signals_no))
+		obey_signals(server);
+	if (server->until_fd != -1 && polls_ready(polls, server->until_no))
+		watch_until(server);
+	committers_act(&server->committers, polls);
+	for (struct client *client = server->clients; client;
+	     client = client->next)
+		client_act(client, polls);
+	if (server->listener != -1 && polls_ready(polls, server->listener_no))
+		accept_clients(server);
+	if (server->trigger_due)
+		pull_trigger(server);
+	free_gone_clients(server);
+}
+
+void server_run(struct server *server)
+{
+	while (server->listener != -1 || server->clients) {
+		int64_t deadline = POLLS_NEVER;
+
+		prepare(server, &deadline);
+		if (polls_wait(&server->polls, deadline) == -1)
+			die_errno(EXIT_RETRY, "cannot wait for clients");
+		act(server);
+	}
+}
+
+void server_close(struct server *server)
+{
+	committers_close(&server->committers);
+	slots_free(&server->slots);
+	polls_free(&server->polls);
+	close(server->signals);
+}
