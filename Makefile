@@ -288,6 +288,12 @@ $(O)/tests/$(1): $(O)/obj/tests/fuzz/$(1).o $(O)/obj/tests/fuzz/replay.o $$(call
 	@mkdir -p $(O)/tests
 	$$(say) LD $$@
 	$$(Q)$(LD) $(DYNAMIC) $(LDHARD) -o $$@ $$^ $$($(1).libs) -lcdb
+
+# Without replay.o: tests/fuzz/run sets CC, LD, OPT and LDHARD for this.
+$(O)/fuzz/$(1): $(O)/obj/tests/fuzz/$(1).o $$(call obj,$$($(1))) $(O)/lib.a
+	@mkdir -p $(O)/fuzz
+	$$(say) LD $$@
+	$$(Q)$(LD) $(DYNAMIC) $(LDHARD) -o $$@ $$^ $$($(1).libs) -lcdb
 endef
 $(foreach t,$(FUZZ),$(eval $(call fuzz,$(t))))
 
