@@ -7,11 +7,11 @@
 
 #include "lib/clock.h"
 #include "lib/control.h"
+#include "lib/message.h"
 #include "local/dotqmail.h"
 #include "local/forward.h"
 #include "local/maildrop.h"
 #include "local/mbox.h"
-#include "local/message.h"
 #include "local/program.h"
 
 #define COMMANDS_MAX_BYTES (64 * 1024 * 1024)

@@ -5,8 +5,8 @@
 
 #include "lib/enqueue.h"
 #include "lib/home.h"
+#include "lib/message.h"
 #include "lib/qfile.h"
-#include "local/message.h"
 
 static void put_message(struct enqueue *q, const struct job *job)
 {

@@ -7,8 +7,8 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/maildir.h"
+#include "lib/message.h"
 #include "lib/out.h"
-#include "local/message.h"
 
 #define QUEUE_DIGITS 16
 /* A first attempt comes sooner after acceptance than this. */

@@ -9,8 +9,8 @@
 #include "lib/clock.h"
 #include "lib/durable.h"
 #include "lib/lock.h"
+#include "lib/message.h"
 #include "lib/out.h"
-#include "local/message.h"
 
 #define LOCK_WAIT_MS 30000
 #define LOCK_PAUSE_NS (20 * 1000 * 1000)

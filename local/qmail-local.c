@@ -8,12 +8,11 @@
  * exits       --jobs: EXIT_DONE once the result is sent; else EXIT_DONE
  *             delivered, EXIT_REJECT failed for good, EXIT_RETRY deferred
  */
-#include <errno.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/die.h"
+#include "lib/message.h"
 #include "lib/out.h"
 #include "lib/packet.h"
 #include "lib/sig.h"
@@ -97,29 +96,6 @@ static int serve_job(void)
 
 /* ---- called by hand ---- */
 
-/* All of descriptor 0, from its beginning where it can be rewound. */
-static int slurp_message(uint64_t *size)
-{
-	int fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	char space[65536];
-	ssize_t got;
-
-	if (fd == -1)
-		return -1;
-	if (lseek(STDIN_FILENO, 0, SEEK_SET) == -1 && errno != ESPIPE)
-		return -1;
-	*size = 0;
-	while ((got = read(STDIN_FILENO, space, sizeof(space))) != 0) {
-		if (got == -1 && errno == EINTR)
-			continue;
-		if (got == -1 ||
-		    write_all(fd, view_make(space, (size_t)got)) == -1)
-			return -1;
-		*size += (uint64_t)got;
-	}
-	return fd;
-}
-
 /* What delivery says goes where qmail-local's words went. */
 static int conclude(const struct verdict *verdict)
 {
@@ -158,7 +134,7 @@ static int deliver_by_hand(char *const *args, bool dry_run)
 	if (!view_starts(job.home, VIEW("/")))
 		usage();
 	if (!dry_run) {
-		job.fd = slurp_message(&job.size);
+		job.fd = message_slurp(STDIN_FILENO, &job.size);
 		if (job.fd == -1)
 			die_errno(EXIT_RETRY, "cannot read the message");
 	}

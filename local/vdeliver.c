@@ -8,13 +8,13 @@
 
 #include "lib/control.h"
 #include "lib/maildirsize.h"
+#include "lib/message.h"
 #include "lib/vpasswd.h"
 #include "lib/vquota.h"
 #include "local/dotqmail.h"
 #include "local/forward.h"
 #include "local/maildrop.h"
 #include "local/mbox.h"
-#include "local/message.h"
 #include "local/program.h"
 
 #define COMMANDS_MAX_BYTES (1024 * 1024)

@@ -1,5 +1,5 @@
-#ifndef LOCAL_MESSAGE_H
-#define LOCAL_MESSAGE_H
+#ifndef LIB_MESSAGE_H
+#define LIB_MESSAGE_H
 
 /*
  * Reading a job's message through lib/in.h, wherever it lies.
@@ -29,6 +29,12 @@ void message_start(struct message_reader *reader, const struct job *job);
  * and errno why.
  */
 int message_copy(const struct job *job, int fd, bool *reading) MUST_USE;
+
+/*
+ * A memfd of all that can be read from fd, from its beginning where it can
+ * be rewound; *size is how long it is. -1 with errno.
+ */
+int message_slurp(int fd, uint64_t *size) MUST_USE;
 
 /*
  * Whether a line of the header is exactly `line` (without its LF): 1, 0, or

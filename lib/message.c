@@ -1,6 +1,8 @@
-#include "local/message.h"
+#include "lib/message.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/out.h"
 
@@ -41,6 +43,38 @@ int message_copy(const struct job *job, int fd, bool *reading)
 	}
 	*reading = result != IN_EOF;
 	return *reading ? -1 : 0;
+}
+
+static int copy_all(int from, int to, uint64_t *size)
+{
+	char space[65536];
+	ssize_t got;
+
+	*size = 0;
+	if (lseek(from, 0, SEEK_SET) == -1 && errno != ESPIPE)
+		return -1;
+	while ((got = read(from, space, sizeof(space))) != 0) {
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got == -1 ||
+		    write_all(to, view_make(space, (size_t)got)) == -1)
+			return -1;
+		*size += (uint64_t)got;
+	}
+	return 0;
+}
+
+int message_slurp(int fd, uint64_t *size)
+{
+	int memfd = memfd_create("message", MFD_CLOEXEC);
+	int error;
+
+	if (memfd == -1 || copy_all(fd, memfd, size) == 0)
+		return memfd;
+	error = errno;
+	close(memfd);
+	errno = error;
+	return -1;
 }
 
 int message_header_has(const struct job *job, struct view line)

@@ -1,0 +1,51 @@
+/*
+ * qmail-rspawn - give each remote job to a qmail-remote.
+ *
+ * started by  qmail-start
+ * runs as     qmailr
+ * fds         0 the socket of jobs and results (doc/delivery.md), 2 the log
+ * exits       EXIT_DONE when qmail-send has closed and all is done,
+ *             EXIT_RETRY when the socket fails
+ */
+#include "lib/die.h"
+#include "lib/home.h"
+#include "lib/spawner.h"
+
+struct rspawn {
+	struct str path; /* of qmail-remote */
+};
+
+static void start(struct spawner *s, struct spawner_slot *slot)
+{
+	struct rspawn *my = s->arg;
+	const char *argv[] = { str_c(&my->path), "--jobs", NULL };
+	struct spawn how = { .argv = argv };
+
+	spawner_worker(s, slot, &how, &slot->job);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct spawner_ops ops = {
+		.worker = "qmail-remote",
+		.start = start,
+	};
+	struct rspawn my = { 0 };
+	struct spawner s = { .ops = &ops, .arg = &my };
+	int homefd;
+
+	(void)argv;
+	die_name("qmail-rspawn");
+	if (argc != 1)
+		die(EXIT_REJECT, "usage: qmail-rspawn");
+	home_path(&my.path);
+	str_append_c(&my.path, "/bin/qmail-remote");
+	homefd = home_open();
+	if (homefd == -1)
+		die_errno(EXIT_RETRY, "cannot open the home");
+	if (spawner_timeout(homefd, &s.timeout_ms) == -1)
+		die_errno(EXIT_RETRY, "cannot read control/timeoutdelivery");
+	if (spawner_init(&s) == -1)
+		die_errno(EXIT_RETRY, "cannot say hello to qmail-send");
+	return spawner_run(&s);
+}

@@ -1,0 +1,507 @@
+"""qmail-remote and qmail-rspawn against servers that say anything."""
+
+import os
+import pathlib
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+
+import pytest
+
+import jobs
+
+ROOT = os.geteuid() == 0
+MESSAGE = b"Subject: hello\n\nline\n.dot\nend"
+WIRE = b"Subject: hello\r\n\r\nline\r\n..dot\r\nend\r\n.\r\n"
+EHLO = b"250-fake\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 1000000\r\n"
+PLAIN = b"250 fake\r\n"
+HOLD = object()  # as a reply: say nothing, keep the connection
+
+
+class Server(threading.Thread):
+    """A server that answers by a table, and notes what it was told."""
+
+    def __init__(self, replies=None, greeting=b"220 hi\r\n", accept=True):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.replies = {b"EHLO": EHLO, b"HELO": PLAIN, b"MAIL": PLAIN, b"RCPT": PLAIN,
+                        b"DATA": b"354 go\r\n", b".": b"250 taken\r\n", b"QUIT": b"221 bye\r\n"}
+        self.replies.update(replies or {})
+        self.greeting = greeting
+        self.commands = []
+        self.writes = []
+        self.data = []
+        self.connections = 0
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with sock:
+                try:
+                    self.serve(sock)
+                except (OSError, ConnectionError):
+                    pass
+
+    def say(self, sock, reply):
+        """False when the session is over."""
+        if callable(reply):
+            reply = reply(self)
+        if reply is None:
+            return False
+        if reply is HOLD:
+            while sock.recv(4096):
+                pass
+            return False
+        sock.sendall(reply)
+        return True
+
+    def serve(self, sock):
+        if not self.say(sock, self.greeting):
+            return
+        pending = b""
+        while True:
+            while b"\r\n" not in pending:
+                got = sock.recv(65536)
+                if not got:
+                    return
+                self.writes.append(got)
+                pending += got
+            line, pending = pending.split(b"\r\n", 1)
+            self.commands.append(line)
+            verb = line[:4].upper()
+            reply = self.replies.get(verb, b"500 what\r\n")
+            if callable(reply):
+                reply = reply(line)
+            if not self.say(sock, reply) or verb == b"QUIT":
+                return
+            if verb == b"DATA" and reply.startswith(b"354"):
+                data = b""
+                while not (data + pending).startswith(b".\r\n") and b"\r\n.\r\n" not in data + pending:
+                    got = sock.recv(65536)
+                    if not got:
+                        self.data.append(data + pending)
+                        return
+                    pending += got
+                if pending.startswith(b".\r\n"):
+                    end = 3
+                else:
+                    end = pending.index(b"\r\n.\r\n") + 5
+                self.data.append(pending[:end])
+                pending = pending[end:]
+                if not self.say(sock, self.replies[b"."]):
+                    return
+
+    def close(self):
+        self.listener.close()
+
+
+class Instance:
+    def __init__(self, bin):
+        self.home = pathlib.Path(tempfile.mkdtemp(prefix="valija-remote-", dir="/var/tmp"))
+        self.home.chmod(0o755)
+        (self.home / "control").mkdir()
+        (self.home / "bin").mkdir()
+        for name in ("qmail-rspawn", "qmail-remote"):
+            shutil.copy(bin / name, self.home / "bin" / name)
+        self.control("me", "me.test\n")
+
+    def control(self, name, text):
+        (self.home / "control" / name).write_text(text)
+
+    def route(self, server):
+        self.control("smtproutes", f":[127.0.0.1]:{server.port}\n")
+
+    def remote(self, message=MESSAGE, host="far.test", sender="s@me.test", to=("r@far.test",)):
+        """(list of recipient reports, message report)"""
+        done = subprocess.run([self.home / "bin/qmail-remote", host, sender, *to],
+                              input=message, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(b"\0")
+        reports = done.stdout[:-1].decode("latin-1").split("\0")
+        assert reports[-1][0] in "KZD"
+        assert all(r[0] in "rhs" for r in reports[:-1])
+        return reports[:-1], reports[-1]
+
+
+@pytest.fixture
+def instance(bin):
+    it = Instance(bin)
+    yield it
+    shutil.rmtree(it.home)
+
+
+@pytest.fixture
+def talk(instance):
+    """talk(replies, ...) runs qmail-remote against a server: reports, server."""
+    servers = []
+
+    def run(replies=None, greeting=b"220 hi\r\n", **kw):
+        server = Server(replies, greeting)
+        servers.append(server)
+        instance.route(server)
+        return instance.remote(**kw) + (server,)
+
+    yield run
+    for server in servers:
+        server.close()
+
+
+def test_message_is_accepted(talk):
+    rcpts, report, server = talk()
+    assert rcpts == ["r"]
+    assert report == "K127.0.0.1 accepted message.\nRemote host said: 250 taken\n"
+    assert server.data == [WIRE]
+    assert server.commands == [
+        b"EHLO me.test", b"MAIL FROM:<s@me.test> SIZE=35",
+        b"RCPT TO:<r@far.test>", b"DATA", b"QUIT"]
+
+
+def test_pipelining_writes_the_envelope_at_once(talk):
+    _, _, server = talk(to=["a@f", "b@f", "c@f"])
+    assert [w for w in server.writes if w.startswith(b"MAIL")] == [
+        b"MAIL FROM:<s@me.test> SIZE=35\r\nRCPT TO:<a@f>\r\nRCPT TO:<b@f>\r\n"
+        b"RCPT TO:<c@f>\r\nDATA\r\n"]
+
+
+def test_without_pipelining_each_command_waits(talk):
+    _, report, server = talk({b"EHLO": PLAIN}, to=["a@f", "b@f"])
+    assert report[0] == "K"
+    assert [w for w in server.writes if not w.startswith(b"Subj")] == [
+        b"EHLO me.test\r\n", b"MAIL FROM:<s@me.test>\r\n", b"RCPT TO:<a@f>\r\n",
+        b"RCPT TO:<b@f>\r\n", b"DATA\r\n", b"QUIT\r\n"]
+
+
+def test_helo_after_ehlo_is_unknown(talk):
+    _, report, server = talk({b"EHLO": b"502 what\r\n"})
+    assert report[0] == "K"
+    assert server.commands[:2] == [b"EHLO me.test", b"HELO me.test"]
+
+
+@pytest.mark.parametrize("reply", [None, b"421 no\r\n"])
+def test_helo_on_a_new_connection_after_ehlo_broke_it(talk, reply):
+    _, report, server = talk({b"EHLO": reply})
+    assert report[0] == "K"
+    assert server.connections == 2
+    assert server.commands[:2] == [b"EHLO me.test", b"HELO me.test"]
+
+
+CONNECTED = "Connected to 127.0.0.1 but "
+SAID = ".\nRemote host said: "
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+@pytest.mark.parametrize("replies, rcpt, want", [
+    ({b"EHLO": b"450 later\r\n"}, None, "Z" + CONNECTED + "my name was rejected" + SAID + "450 later\n"),
+    ({b"EHLO": b"500 x\r\n", b"HELO": b"550 no\r\n"}, None,
+     "Z" + CONNECTED + "my name was rejected" + SAID + "550 no\n"),
+    ({b"MAIL": b"550 no\r\n"}, None, "D" + CONNECTED + "sender was rejected" + SAID + "550 no\n"),
+    ({b"MAIL": b"450 no\r\n"}, None, "Z" + CONNECTED + "sender was rejected" + SAID + "450 no\n"),
+    ({b"MAIL": None}, None, "Z" + CONNECTED + "connection died. (#4.4.2)\n"),
+    ({b"RCPT": b"550-no\r\n550 such\r\n"},
+     "h127.0.0.1 does not like recipient.\nRemote host said: 550-no\n550 such\n",
+     "DGiving up on 127.0.0.1.\n"),
+    ({b"RCPT": b"451 grey\r\n"}, "s127.0.0.1 does not like recipient.\nRemote host said: 451 grey\n",
+     "DGiving up on 127.0.0.1.\n"),
+    ({b"RCPT": b"552 many\r\n"}, "s127.0.0.1 does not like recipient.\nRemote host said: 552 many\n",
+     "DGiving up on 127.0.0.1.\n"),
+    ({b"RCPT": b"421 bye\r\n"}, "s127.0.0.1 does not like recipient.\nRemote host said: 421 bye\n",
+     "Z" + CONNECTED + "it is closing" + SAID + "421 bye\n"),
+    ({b"DATA": b"554 no\r\n"}, "r", "D127.0.0.1 failed on DATA command" + SAID + "554 no\n"),
+    ({b"DATA": b"451 no\r\n"}, "r", "Z127.0.0.1 failed on DATA command" + SAID + "451 no\n"),
+    ({b"DATA": None}, "r", "Z" + CONNECTED + "connection died. (#4.4.2)\n"),
+    ({b".": b"554 spam\r\n"}, "r", "D127.0.0.1 failed after I sent the message" + SAID + "554 spam\n"),
+    ({b".": b"451 full\r\n"}, "r", "Z127.0.0.1 failed after I sent the message" + SAID + "451 full\n"),
+    ({b".": None}, "r", "Z" + CONNECTED + "connection died. Possible duplicate! (#4.4.2)\n"),
+])
+def test_every_refusal_has_its_words(talk, replies, rcpt, want, pipelining):
+    replies = dict(replies)
+    if not pipelining:
+        replies.setdefault(b"EHLO", PLAIN)
+    rcpts, report, _ = talk(replies)
+    assert report == want
+    assert rcpts == ([rcpt] if rcpt else [])
+
+
+@pytest.mark.parametrize("greeting", [b"554 go away\r\n", b"421 busy\r\n", b"250 odd\r\n"])
+def test_refused_greeting_is_never_a_bounce(talk, greeting):
+    _, report, _ = talk(greeting=greeting)
+    assert report == "Z" + CONNECTED + "greeting failed" + SAID + greeting.decode().replace("\r", "")
+
+
+@pytest.mark.parametrize("greeting", [
+    b"hello\r\n", b"22\r\n", b"\r\n", b"920 x\r\n", b"2a0 x\r\n", b"\0\0\0\0\r\n",
+    pytest.param(b"220" * 90000, id="long")])
+def test_what_is_no_smtp_is_deferred(talk, greeting):
+    _, report, _ = talk(greeting=greeting)
+    assert report == "Z" + CONNECTED + "it does not speak SMTP. (#4.5.0)\n"
+
+
+def test_closed_port_is_deferred(instance):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        instance.control("smtproutes", f":127.0.0.1:{sock.getsockname()[1]}\n")
+        assert instance.remote() == ([], "ZSorry, I wasn't able to establish an SMTP "
+                                         "connection. (#4.4.1)\n")
+
+
+@pytest.mark.parametrize("replies, greeting, critical", [
+    ({}, HOLD, False), ({b"MAIL": HOLD}, b"220 hi\r\n", False), ({b".": HOLD}, b"220 hi\r\n", True)])
+def test_silent_server_is_left_in_time(instance, talk, replies, greeting, critical):
+    instance.control("timeoutremote", "1\n")
+    _, report, _ = talk(replies, greeting)
+    duplicate = "Possible duplicate! " if critical else ""
+    assert report == "Z" + CONNECTED + f"connection died. {duplicate}(#4.4.2)\n"
+
+
+def test_dripping_server_is_left_in_time(instance, talk):
+    instance.control("timeoutremote", "1\n")
+
+    def drip(server):
+        import time
+        for _ in range(1000):
+            try:
+                server_sock.sendall(b"2")
+            except OSError:
+                break
+            time.sleep(0.1)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    instance.control("smtproutes", f":127.0.0.1:{listener.getsockname()[1]}\n")
+    server_sock = None
+
+    def serve():
+        nonlocal server_sock
+        import time
+        for _ in range(2):
+            server_sock, _ = listener.accept()
+            try:
+                server_sock.sendall(b"220-")
+                for _ in range(100):
+                    server_sock.sendall(b"x")
+                    time.sleep(0.1)
+            except OSError:
+                pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    assert instance.remote()[1] == "Z" + CONNECTED + "connection died. (#4.4.2)\n"
+    listener.close()
+
+
+def test_recipients_have_outcomes_of_their_own(talk):
+    codes = {b"a@f": b"250 ok\r\n", b"b@f": b"550 no\r\n", b"c@f": b"451 wait\r\n"}
+    rcpts, report, server = talk(
+        {b"RCPT": lambda line: codes[line[9:-1]]}, to=["a@f", "b@f", "c@f"])
+    assert [r[0] for r in rcpts] == ["r", "h", "s"]
+    assert report[0] == "K"
+    assert len(server.data) == 1
+
+
+def test_lone_dot_when_all_were_refused_and_data_was_not(talk):
+    _, report, server = talk({b"RCPT": b"550 no\r\n"})
+    assert report == "DGiving up on 127.0.0.1.\n"
+    assert server.data == [b".\r\n"]
+
+
+def test_a_thousand_recipients_in_one_transaction(talk):
+    to = [f"user{n}@far.test" for n in range(1000)]
+    rcpts, report, server = talk(to=to)
+    assert rcpts == ["r"] * 1000 and report[0] == "K"
+    assert [c[9:-1].decode() for c in server.commands if c.startswith(b"RCPT")] == to
+
+
+@pytest.mark.parametrize("sender, to, mail, rcpt", [
+    ("", "a b@f", b"<>", b'<"a b"@f>'),
+    ("x\"y@f", "a@f", b'<"x\\"y"@f>', b"<a@f>"),
+    ("#@[]", "postmaster", b"<#@[]>", b"<postmaster>"),
+])
+def test_addresses_are_quoted_on_the_wire(talk, sender, to, mail, rcpt):
+    _, _, server = talk({b"EHLO": PLAIN}, sender=sender, to=[to])
+    assert b"RCPT TO:" + rcpt in server.commands
+    if sender != "#@[]":
+        assert b"MAIL FROM:" + mail in server.commands
+
+
+def test_addresses_cannot_smuggle_commands(talk):
+    rcpts, report, server = talk(to=["a@f>\r\nRCPT TO:<evil@f", "b@f"])
+    assert [r[0] for r in rcpts] == ["h", "r"] and report[0] == "K"
+    assert not any(b"evil" in c for c in server.commands)
+    _, report, server = talk(sender="a@f\nDATA")
+    assert report[0] == "D" and b"DATA" not in server.commands
+
+
+def test_eight_bits_are_announced(talk):
+    _, _, server = talk(message="Subject: x\n\nñ\n".encode())
+    assert server.commands[1].endswith(b" BODY=8BITMIME SIZE=18")
+    _, _, server = talk({b"EHLO": PLAIN}, message="Subject: x\n\nñ\n".encode())
+    assert server.commands[1] == b"MAIL FROM:<s@me.test>"
+
+
+def test_too_big_for_the_server_is_known_beforehand(talk):
+    _, report, server = talk({b"EHLO": b"250-x\r\n250 SIZE 20\r\n"})
+    assert report == "DConnected to 127.0.0.1 but it takes no message over 20 bytes. (#5.3.4)\n"
+    assert len(server.commands) == 2
+
+
+def test_smuggling_is_impossible(talk):
+    """On the wire: no CR or LF alone, one CRLF.CRLF, leading dots doubled."""
+    rnd = random.Random(1)
+    seeds = [b"foo\r.\n", b"foo\r.\r\n", b"foo\r\n.\r\n", b"foo\n.\r\n", b"\r", b"\n", b"", b".",
+             b"..", b"\r.\r\n", b"foo\r\r\n.\r\n", b"a\n\r.\r\nMAIL"]
+    for _ in range(25):
+        seeds.append(bytes(rnd.choice(b"\r\n.\0a") for _ in range(rnd.randrange(60))))
+    seeds.append(bytes(rnd.choice(b"\r\n.\0a") for _ in range(40000)))
+    for message in seeds:
+        _, report, server = talk(message=message)
+        assert report[0] == "K", (message, report)
+        [data] = server.data
+        assert data.endswith(b".\r\n")
+        lines = data[:-3].split(b"\r\n")
+        assert lines[-1] == b""
+        assert (b"\r\n" + data).count(b"\r\n.\r\n") == 1
+        for line in lines:
+            assert b"\r" not in line and b"\n" not in line
+            assert not line.startswith(b".") or line.startswith(b"..")
+        back = [line[1:] if line.startswith(b".") else line for line in lines]
+        want = message.replace(b"\r\n", b"\n")
+        if want and not want.endswith(b"\n"):
+            want += b"\n"
+        assert b"\n".join(back) == want.replace(b"\r", b" "), message
+
+
+@pytest.mark.parametrize("reply", [
+    b"553-\r\n553\r\n", b"553\r\n", b"553-a\r\n553-b\r\n553 c\r\n", b"553 \0\x1b[2J\x07\r\n",
+    pytest.param(b"553 " + b"x" * 200000 + b"\r\n", id="long line"),
+    pytest.param(b"553-x\r\n" * 20000 + b"553 y\r\n", id="many lines"), b"553 a\n",
+])
+def test_remote_words_are_bounded_and_plain(talk, reply):
+    _, report, _ = talk({b".": reply})
+    assert report.startswith("D127.0.0.1 failed after I sent the message.\n")
+    assert len(report) < 5200
+    assert not any(c < " " and c not in "\n\t" for c in report)
+
+
+# ---- routes ----
+
+@pytest.mark.parametrize("routes, host, used", [
+    ("far.test:[127.0.0.1]:PORT", "far.test", True),
+    ("FAR.test:127.0.0.1:PORT", "far.TEST", True),
+    ("far.test:localhost:PORT", "far.test", True),
+    (".test:127.0.0.1:PORT", "a.b.test", True),
+    (".test:127.0.0.1:PORT", "test", False),
+    (":127.0.0.1:PORT", "any.where", True),
+    ("far.test:\n:127.0.0.1:PORT", "far.test", False),
+    ("b.test:127.0.0.1:PORT\n.test:127.0.0.1:1", "b.test", True),
+    ("[10.1.2.3]:127.0.0.1:PORT", "[10.1.2.3]", True),
+    ("[IPv6:2001:db8::1]:127.0.0.1:PORT", "[IPv6:2001:db8::1]", True),
+    ("other.test:127.0.0.1:PORT", "far.test", False),
+])
+def test_routes(instance, routes, host, used):
+    server = Server()
+    instance.control("smtproutes", routes.replace("PORT", str(server.port)) + "\n")
+    _, report = instance.remote(host=host)
+    server.close()
+    if used:
+        assert report[0] == "K"
+    else:
+        assert report.startswith("Zcontrol/smtproutes has no relay for this host")
+
+
+def test_unknown_relay_is_deferred(instance):
+    instance.control("smtproutes", ":no-such-relay.invalid\n")
+    assert instance.remote()[1] == "ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
+
+
+@pytest.mark.parametrize("name, text", [("smtproutes", ":127.0.0.1:0\n"), ("timeoutremote", "x\n"),
+                                        ("me", "\n")])
+def test_bad_settings_defer(instance, name, text):
+    instance.control(name, text)
+    assert instance.remote()[1] == "ZUnable to read control files. (#4.3.0)\n"
+
+
+def test_own_address_as_a_literal_is_not_a_loop(instance):
+    assert instance.remote(host="[127.0.0.1]")[1].startswith("DSorry. Although I'm listed")
+
+
+def test_misuse(instance):
+    done = subprocess.run([instance.home / "bin/qmail-remote", "x"], capture_output=True)
+    assert done.stdout == b"DI (qmail-remote) was invoked improperly. (#5.3.5)\n\0"
+
+
+# ---- qmail-rspawn ----
+
+@pytest.fixture
+def rspawn(instance):
+    peer = jobs.Peer([instance.home / "bin/qmail-rspawn"])
+    assert peer.hello() >= 1
+    yield peer
+    peer.process.kill()
+    peer.process.communicate()
+    peer.sock.close()
+
+
+def rjob(number, recipients, message=MESSAGE, **kw):
+    return jobs.job(number, message, b"s@me.test", recipients, host=b"far.test", **kw)
+
+
+def test_rspawn_gives_each_recipient_his_outcome(instance, rspawn):
+    codes = {b"a@f": b"250 ok\r\n", b"b@f": b"550 no\r\n", b"c@f": b"451 wait\r\n"}
+    server = Server({b"RCPT": lambda line: codes[line[9:-1]]})
+    instance.route(server)
+    rspawn.send(*rjob(3, [(0, b"a@f"), (5, b"b@f"), (9, b"c@f")]))
+    number, outcomes = rspawn.result()
+    assert number == 3
+    assert outcomes == {
+        0: ("K", "127.0.0.1 accepted message.\nRemote host said: 250 taken\n"),
+        5: ("D", "127.0.0.1 does not like recipient.\nRemote host said: 550 no\n"),
+        9: ("Z", "127.0.0.1 does not like recipient.\nRemote host said: 451 wait\n")}
+    server.close()
+
+
+def test_rspawn_says_giving_up_after_the_recipients_words(instance, rspawn):
+    server = Server({b"RCPT": b"550 no\r\n"})
+    instance.route(server)
+    rspawn.send(*rjob(1, [(0, b"a@f")]))
+    assert rspawn.result()[1] == {0: ("D", "127.0.0.1 does not like recipient.\n"
+                                           "Remote host said: 550 no\nGiving up on 127.0.0.1.\n")}
+    server.close()
+
+
+def test_rspawn_defers_a_thousand_with_long_words(instance, rspawn):
+    server = Server({b"RCPT": b"451 " + b"w" * 900 + b"\r\n"})
+    instance.route(server)
+    rspawn.send(*rjob(1, [(n, b"user%d@f" % n) for n in range(1000)]))
+    outcomes = {}
+    while len(outcomes) < 1000:
+        outcomes.update(rspawn.result()[1])
+    assert {letter for letter, _ in outcomes.values()} == {"Z"}
+    server.close()
+
+
+def test_rspawn_large_message(instance, rspawn):
+    server = Server({b"EHLO": PLAIN})
+    instance.route(server)
+    message = b"Subject: x\n\n" + b"y" * 70 + b"\n"
+    message += (b"y" * 70 + b"\n") * 100000
+    rspawn.send(*rjob(1, [(0, b"a@f")], message))
+    assert rspawn.result()[1][0][0] == "K"
+    assert server.data == [message.replace(b"\n", b"\r\n") + b".\r\n"]
+    server.close()
+
+
+def test_rspawn_without_its_worker_defers(instance, rspawn):
+    (instance.home / "bin/qmail-remote").unlink()
+    rspawn.send(*rjob(1, [(0, b"a@f"), (1, b"b@f")]))
+    assert rspawn.result()[1] == {n: ("Z", "Unable to run qmail-remote.\n") for n in (0, 1)}
+    (instance.home / "bin/qmail-remote").write_text("#!/bin/sh\nkill -9 $$\n")
+    (instance.home / "bin/qmail-remote").chmod(0o755)
+    rspawn.send(*rjob(2, [(0, b"a@f")]))
+    assert rspawn.result()[1] == {0: ("Z", "qmail-remote crashed.\n")}
