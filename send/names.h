@@ -1,0 +1,22 @@
+#ifndef SEND_NAMES_H
+#define SEND_NAMES_H
+
+/*
+ * Names in the queue: ids, and moving a file to another folder without ever
+ * taking another one's place.
+ */
+
+#include <stdint.h>
+
+#include "lib/str.h"
+
+/* A decimal number above 0 without leading zeros. */
+bool names_parse_id(const char *name, uint64_t *id) MUST_USE;
+
+/*
+ * 0, or -1 with errno; EEXIST when `to` is another file. Paths are below
+ * homefd.
+ */
+int names_move(int homefd, const char *from, const char *to) MUST_USE;
+
+#endif

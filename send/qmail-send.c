@@ -1,0 +1,255 @@
+/*
+ * qmail-send - deliver the messages of the queue.
+ *
+ * started by  qmail-start, which becomes it
+ * runs as     qmails
+ * fds         0 the log, 1 and 2 to and from qmail-lspawn, 3 and 4 to and
+ *             from qmail-rspawn (each pair may be one socket); 5 and 6 are
+ *             reserved
+ * signals     TERM: finish what is under way, then exit; ALRM: everything
+ *             is due now; HUP: read locals and virtualdomains again
+ * exits       EXIT_DONE after TERM, EXIT_RETRY when it cannot start or a
+ *             spawner is gone
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/die.h"
+#include "lib/home.h"
+#include "lib/sig.h"
+#include "send/send.h"
+
+#define HELLO_WAIT_MS 60000
+#define MOVED_FD 10         /* our descriptors lie from here on */
+#define CLOCK_TOLERANCE_S 2 /* a smaller step back is none */
+
+struct loop {
+	struct send send;
+	int signals;
+	size_t signals_no;
+	struct polls polls;
+	int64_t clock_offset_s; /* wall clock - monotonic */
+};
+
+static noreturn void cannot_start(struct send *s, const char *why)
+{
+	log_line(&s->log, "alert: cannot start: %s", why);
+	_exit(EXIT_RETRY);
+}
+
+/* ---- starting ---- */
+
+static int move_fd(int fd)
+{
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, MOVED_FD);
+
+	close(fd);
+	return moved;
+}
+
+/*
+ * Out of the way of 0, 1 and 2, which libraries and children know as input,
+ * output and errors; errors go to the log from here on.
+ */
+static void move_descriptors(struct send *s)
+{
+	int fds[5];
+	int null;
+
+	for (int fd = 0; fd < 5; fd++)
+		fds[fd] = move_fd(fd);
+	null = open("/dev/null", O_RDWR);
+	if (null != 0 || dup2(0, 1) != 1 || dup2(fds[0], 2) != 2)
+		_exit(EXIT_RETRY);
+	s->log.fd = fds[0];
+	s->channels[DUE_LOCAL].name = "local";
+	s->channels[DUE_LOCAL].out = fds[1];
+	s->channels[DUE_LOCAL].in = fds[2];
+	s->channels[DUE_REMOTE].name = "remote";
+	s->channels[DUE_REMOTE].out = fds[3];
+	s->channels[DUE_REMOTE].in = fds[4];
+}
+
+static void load_control(struct send *s)
+{
+	const char *file;
+
+	if (config_load(&s->config, s->homefd, &file) == -1 ||
+	    rewrite_load(&s->rewrite, s->homefd, &file) == -1) {
+		log_errno(&s->log,
+			  "alert: cannot start: unable to read controls: "
+			  "control/%s",
+			  file);
+		_exit(EXIT_RETRY);
+	}
+	s->channels[DUE_LOCAL].concurrency = s->config.concurrency_local;
+	s->channels[DUE_REMOTE].concurrency = s->config.concurrency_remote;
+}
+
+static void load_format(struct send *s)
+{
+	switch (qformat_load(s->homefd, &s->format)) {
+	case QFORMAT_OK:
+		return;
+	case QFORMAT_ABSENT:
+		cannot_start(s, "there is no queue/format");
+	case QFORMAT_NEWER:
+		cannot_start(s, "queue/format is of a later version");
+	case QFORMAT_ERROR:
+		break;
+	}
+	log_errno(&s->log, "alert: cannot start: unable to read queue/format");
+	_exit(EXIT_RETRY);
+}
+
+static void catch_signals(struct loop *loop)
+{
+	static const int signals[] = { SIGTERM, SIGALRM, SIGHUP };
+
+	sig_ignore_write_signals();
+	signal(SIGCHLD, SIG_DFL);
+	loop->signals = sig_open(signals, COUNT_OF(signals));
+	if (loop->signals == -1)
+		cannot_start(&loop->send, "unable to catch signals");
+}
+
+static void start(struct loop *loop)
+{
+	struct send *s = &loop->send;
+
+	umask(077);
+	move_descriptors(s);
+	s->homefd = home_open();
+	if (s->homefd == -1)
+		cannot_start(s, "unable to switch to home directory");
+	catch_signals(loop);
+	load_control(s);
+	load_format(s);
+	if (take_open(s) == -1)
+		_exit(EXIT_RETRY);
+	for (int c = 0; c < CHANNELS; c++)
+		if (channel_open(&s->channels[c], HELLO_WAIT_MS) == -1)
+			cannot_start(s, "hath the daemon spawn no fire?");
+	s->now = clock_wall_s();
+	loop->clock_offset_s = s->now - clock_mono_ms() / 1000;
+	if (take_start(s) == -1)
+		_exit(EXIT_RETRY);
+	log_line(&s->log, "running");
+	work_log_status(s);
+}
+
+/* ---- the loop ---- */
+
+/*
+ * Attempts are due by the wall clock. When it is set back, what waits stays
+ * as far away as it was.
+ */
+static void read_clock(struct loop *loop)
+{
+	struct send *s = &loop->send;
+	int64_t offset;
+
+	s->now = clock_wall_s();
+	offset = s->now - clock_mono_ms() / 1000;
+	if (offset < loop->clock_offset_s - CLOCK_TOLERANCE_S) {
+		int64_t back = loop->clock_offset_s - offset;
+
+		log_line(&s->log,
+			 "warning: the clock was set back by %ld seconds",
+			 (long)back);
+		schedule_shift(&s->schedule, back);
+		loop->clock_offset_s = offset;
+	}
+	if (offset > loop->clock_offset_s)
+		loop->clock_offset_s = offset;
+}
+
+static void begin_exit(struct send *s)
+{
+	if (s->exiting)
+		return;
+	s->exiting = true;
+	log_line(&s->log, "number of deliveries left before exit: %lu",
+		 (unsigned long)work_in_flight(s));
+	work_log_status(s);
+}
+
+static void reread_control(struct send *s)
+{
+	const char *file;
+
+	if (rewrite_reload(&s->rewrite, s->homefd, &file) == -1)
+		log_errno(&s->log, "alert: unable to reread control/%s", file);
+}
+
+static void obey_signals(struct loop *loop)
+{
+	struct send *s = &loop->send;
+	int sig;
+
+	while ((sig = sig_next(loop->signals))) {
+		if (sig == SIGTERM)
+			begin_exit(s);
+		if (sig == SIGALRM)
+			schedule_run_all(&s->schedule, s->now);
+		if (sig == SIGHUP)
+			reread_control(s);
+	}
+}
+
+static void wait_for_events(struct loop *loop)
+{
+	struct send *s = &loop->send;
+	int64_t deadline = s->again ? 0 : POLLS_NEVER;
+
+	s->again = false;
+	polls_reset(&loop->polls);
+	loop->signals_no = polls_add(&loop->polls, loop->signals, POLLIN);
+	for (int c = 0; c < CHANNELS; c++)
+		channel_prepare(&s->channels[c], &loop->polls);
+	take_prepare(s, &loop->polls, &deadline);
+	finish_prepare(s, &loop->polls, &deadline);
+	work_prepare(s, &deadline);
+	if (polls_wait(&loop->polls, deadline) == -1)
+		die_errno(EXIT_RETRY, "poll");
+}
+
+static bool may_exit(const struct send *s)
+{
+	return s->exiting && work_in_flight(s) == 0 && s->finish.running == 0;
+}
+
+static void run(struct loop *loop)
+{
+	struct send *s = &loop->send;
+
+	while (!may_exit(s)) {
+		wait_for_events(loop);
+		read_clock(loop);
+		obey_signals(loop);
+		work_send_pending(s, &loop->polls);
+		work_results(s);
+		finish_act(s, &loop->polls);
+		take_act(s, &loop->polls);
+		take_run(s);
+		finish_start(s);
+		work_start(s);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct loop loop;
+
+	(void)argv;
+	die_name("alert: qmail-send");
+	if (argc != 1)
+		die(EXIT_REJECT, "usage: qmail-send (started by qmail-start)");
+	start(&loop);
+	run(&loop);
+	log_line(&loop.send.log, "status: exiting");
+	return loop.send.lost ? EXIT_RETRY : EXIT_DONE;
+}

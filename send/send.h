@@ -1,0 +1,53 @@
+#ifndef SEND_SEND_H
+#define SEND_SEND_H
+
+/*
+ * Everything that qmail-send knows, in one struct that its modules share:
+ *
+ *	take       new/ and mess/: which messages there are
+ *	schedule   when each is due
+ *	work       open messages, and which recipient gets the next free slot
+ *	channel    the two spawners
+ *	finish     the end of a message: its bounce, its removal
+ *
+ * The loop in qmail-send.c lets them act in turn. None of them waits for
+ * anything but the disk.
+ */
+
+#include <stdint.h>
+
+#include "lib/polls.h"
+#include "lib/qformat.h"
+#include "lib/rewrite.h"
+#include "lib/str.h"
+#include "send/channel.h"
+#include "send/config.h"
+#include "send/finish.h"
+#include "send/log.h"
+#include "send/schedule.h"
+#include "send/take.h"
+#include "send/work.h"
+
+#define CHANNELS 2 /* numbered as DUE_LOCAL and DUE_REMOTE */
+
+/* How long to leave a message alone that could not be worked on (qmail's). */
+#define SEND_TROUBLE_S 123
+
+struct send {
+	int homefd;
+	struct qformat format;
+	struct config config;
+	struct rewrite rewrite;
+	struct log log;
+	struct schedule schedule;
+	struct channel channels[CHANNELS];
+	struct work work;
+	struct take take;
+	struct finish finish;
+	int64_t now;  /* wall clock seconds, once a turn of the loop */
+	bool again;   /* something is left to do at once */
+	bool exiting; /* finish what has begun, then exit */
+	bool lost;    /* a spawner is gone */
+};
+
+#endif

@@ -1,0 +1,662 @@
+#include "send/work.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lib/clock.h"
+#include "lib/die.h"
+#include "send/message.h"
+#include "send/reports.h"
+#include "send/retry.h"
+#include "send/send.h"
+#include "send/verp.h"
+
+/* How many files are opened before the loop looks around again. */
+#define OPENS_A_TURN 64
+/* Envelopes in memory; one message is always allowed. */
+#define OPEN_BYTES_MAX (64 * 1024 * 1024)
+
+#define TOO_LONG                                                               \
+	"I'm not going to try again; this message has been in the queue too "  \
+	"long.\n"
+
+static const int64_t skips[CHANNELS] = { RETRY_SKIP_LOCAL, RETRY_SKIP_REMOTE };
+
+/* ---- lists of passes ---- */
+
+static void list_append(struct pass_list *list, struct message *m)
+{
+	if (list->count == list->cap) {
+		list->cap = list->cap * 2 + 16;
+		list->messages = reallocarray(list->messages, list->cap,
+					      sizeof(*list->messages));
+		if (!list->messages)
+			die(EXIT_RETRY, "out of memory");
+	}
+	list->messages[list->count++] = m;
+}
+
+static void list_remove(struct pass_list *list, const struct message *m)
+{
+	size_t at = 0;
+
+	while (at < list->count && list->messages[at] != m)
+		at++;
+	assert(at < list->count);
+	list->count--;
+	memmove(list->messages + at, list->messages + at + 1,
+		(list->count - at) * sizeof(*list->messages));
+}
+
+static struct pass_list *list_of(struct send *s, int c, bool fresh)
+{
+	return fresh ? &s->work.fresh[c] : &s->work.old[c];
+}
+
+static struct message *list_find(const struct pass_list *list, uint32_t no)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->messages[i]->no == no)
+			return list->messages[i];
+	return NULL;
+}
+
+/* The open message of a schedule entry. */
+static struct message *find_open(struct send *s, uint32_t no)
+{
+	struct message *m = NULL;
+
+	for (int c = 0; c < CHANNELS && !m; c++) {
+		m = list_find(&s->work.fresh[c], no);
+		if (!m)
+			m = list_find(&s->work.old[c], no);
+	}
+	assert(m);
+	return m;
+}
+
+static bool has_room(struct send *s, int c, bool fresh)
+{
+	return list_of(s, c, fresh)->count < s->channels[c].concurrency;
+}
+
+/* ---- recipients ---- */
+
+/* The channel of a recipient; plain and target are left in work. */
+static int classify(struct send *s, struct view address)
+{
+	return rewrite_address(&s->rewrite, address, &s->work.plain,
+			       &s->work.target) == REWRITE_LOCAL
+		       ? DUE_LOCAL
+		       : DUE_REMOTE;
+}
+
+static void count_waiting(struct send *s, struct message *m,
+			  uint64_t counts[CHANNELS])
+{
+	struct qfile_cursor at = { 0 };
+	struct qfile_recipient rcpt;
+
+	for (int c = 0; c < CHANNELS; c++)
+		counts[c] = 0;
+	while (qfile_next(&m->file, &at, &rcpt))
+		if (rcpt.state == QFILE_WAITING)
+			counts[classify(s, rcpt.address)]++;
+}
+
+/*
+ * Only after locals or virtualdomains have changed can a recipient be in
+ * the hands of one channel and be found by a pass of the other.
+ */
+static bool in_flight_elsewhere(struct send *s, const struct message *m, int c,
+				uint64_t recipient)
+{
+	const struct channel *other = &s->channels[!c];
+
+	if (m->passes[!c].in_flight == 0)
+		return false;
+	for (uint64_t i = 0; i < other->concurrency; i++)
+		if (other->deliveries[i].used &&
+		    other->deliveries[i].message == m &&
+		    other->deliveries[i].recipient == recipient)
+			return true;
+	return false;
+}
+
+/* Move a pass to its next recipient. */
+static void pass_advance(struct send *s, struct message *m, int c)
+{
+	struct pass *pass = &m->passes[c];
+
+	while (qfile_next(&m->file, &pass->at, &pass->next))
+		if (pass->next.state == QFILE_WAITING &&
+		    classify(s, pass->next.address) == c &&
+		    !in_flight_elsewhere(s, m, c, pass->next.number)) {
+			pass->has_next = true;
+			return;
+		}
+	pass->has_next = false;
+}
+
+/* ---- opening and closing ---- */
+
+static void pass_open(struct send *s, struct message *m, int c)
+{
+	const struct schedule_entry *entry =
+		schedule_entry(&s->schedule, m->no);
+	int64_t birth = (int64_t)(m->id / 1000000);
+	struct pass *pass = &m->passes[c];
+
+	*pass = (struct pass){
+		.fresh = entry->flags & 1U << c,
+		.last = s->now > birth + s->config.lifetime_s,
+		.retry = retry_next(s->now, birth, skips[c]),
+	};
+	pass_advance(s, m, c);
+	/* All of them may be in the other channel's hands: try later. */
+	pass->open = pass->has_next;
+	schedule_set(&s->schedule, m->no, (enum due)c,
+		     pass->open ? DUE_NEVER : pass->retry);
+	if (pass->open)
+		list_append(list_of(s, c, pass->fresh), m);
+}
+
+static bool is_in_work(const struct message *m)
+{
+	return m->passes[DUE_LOCAL].open || m->passes[DUE_REMOTE].open;
+}
+
+static void close_message(struct send *s, struct message *m)
+{
+	schedule_flag(&s->schedule, m->no, 0, SCHEDULE_OPEN);
+	s->work.open_messages--;
+	s->work.open_bytes -= m->file.envelope.len;
+	message_free(m);
+}
+
+/*
+ * What is due for recipients that no open pass looks after? When nothing is
+ * open any more, the message is closed; when nobody waits, it has ended.
+ */
+static void settle(struct send *s, struct message *m)
+{
+	uint64_t counts[CHANNELS];
+
+	count_waiting(s, m, counts);
+	for (int c = 0; c < CHANNELS; c++) {
+		int64_t due = schedule_entry(&s->schedule, m->no)->due[c];
+
+		if (m->passes[c].open)
+			continue;
+		if (counts[c] == 0 && due != DUE_NEVER)
+			schedule_set(&s->schedule, m->no, (enum due)c,
+				     DUE_NEVER);
+		if (counts[c] != 0 && due == DUE_NEVER)
+			schedule_set(&s->schedule, m->no, (enum due)c, s->now);
+	}
+	if (is_in_work(m))
+		return;
+	if (counts[DUE_LOCAL] == 0 && counts[DUE_REMOTE] == 0) {
+		struct qfile file = m->file;
+		uint32_t no = m->no;
+
+		s->work.open_bytes -= file.envelope.len;
+		m->file = (struct qfile){ .fd = -1 };
+		close_message(s, m);
+		finish_message(s, no, &file);
+		return;
+	}
+	close_message(s, m);
+}
+
+/* A pass whose recipients have all been answered is over. */
+static void close_pass_if_over(struct send *s, struct message *m, int c)
+{
+	struct pass *pass = &m->passes[c];
+
+	if (!pass->open || pass->has_next || pass->in_flight)
+		return;
+	pass->open = false;
+	list_remove(list_of(s, c, pass->fresh), m);
+	schedule_set(&s->schedule, m->no, (enum due)c, pass->retry);
+	settle(s, m);
+}
+
+/* Let passes begin wherever this message is due and there is room. */
+static void open_passes(struct send *s, struct message *m)
+{
+	uint64_t counts[CHANNELS];
+
+	count_waiting(s, m, counts);
+	for (int c = 0; c < CHANNELS; c++) {
+		const struct schedule_entry *entry =
+			schedule_entry(&s->schedule, m->no);
+
+		if (!m->passes[c].open && counts[c] &&
+		    entry->due[c] <= s->now &&
+		    has_room(s, c, entry->flags & 1U << c))
+			pass_open(s, m, c);
+	}
+	settle(s, m);
+}
+
+static struct message *adopt(struct send *s, uint32_t no, struct qfile *file)
+{
+	struct message *m = message_new(no, file);
+
+	schedule_flag(&s->schedule, no, SCHEDULE_OPEN, 0);
+	s->work.open_messages++;
+	s->work.open_bytes += m->file.envelope.len;
+	return m;
+}
+
+static void open_due(struct send *s, uint32_t no, int c)
+{
+	struct qfile file;
+
+	if (schedule_entry(&s->schedule, no)->flags & SCHEDULE_OPEN) {
+		open_passes(s, find_open(s, no));
+		return;
+	}
+	if (message_open_file(s, no, (enum due)c, &file))
+		open_passes(s, adopt(s, no, &file));
+}
+
+static bool may_open(struct send *s)
+{
+	return s->work.open_messages == 0 ||
+	       s->work.open_bytes < OPEN_BYTES_MAX;
+}
+
+/* Open what is due on a channel, as long as there is room. */
+static void open_all_due(struct send *s, int c, bool fresh)
+{
+	uint32_t no;
+
+	for (int opened = 0; may_open(s) && has_room(s, c, fresh); opened++) {
+		if (!schedule_top(&s->schedule, (enum due)c, fresh, s->now,
+				  &no))
+			return;
+		if (opened == OPENS_A_TURN) {
+			s->again = true;
+			return;
+		}
+		open_due(s, no, c);
+	}
+}
+
+void work_found(struct send *s, uint64_t id)
+{
+	uint32_t no = schedule_add(&s->schedule, id);
+
+	for (int c = 0; c < CHANNELS; c++)
+		schedule_set(&s->schedule, no, (enum due)c, s->now);
+}
+
+void work_take(struct send *s, struct qfile *file)
+{
+	uint32_t no = schedule_add(&s->schedule, file->id);
+
+	for (int c = 0; c < CHANNELS; c++)
+		schedule_set_fresh(&s->schedule, no, (enum due)c, s->now);
+	if (!s->exiting && may_open(s) && has_room(s, DUE_LOCAL, true) &&
+	    has_room(s, DUE_REMOTE, true))
+		open_passes(s, adopt(s, no, file));
+	else
+		qfile_close(file);
+}
+
+/* ---- starting deliveries ---- */
+
+void work_log_status(struct send *s)
+{
+	log_put(&s->log, "status:");
+	for (int c = 0; c < CHANNELS; c++)
+		log_put(&s->log, " %s %lu/%lu", s->channels[c].name,
+			(unsigned long)s->channels[c].used,
+			(unsigned long)s->channels[c].concurrency);
+	if (s->exiting)
+		log_put(&s->log, " exitasap");
+	log_end(&s->log);
+}
+
+/* End all passes of a message without touching its recipients. */
+static void abandon_passes(struct send *s, struct message *m)
+{
+	for (int c = 0; c < CHANNELS; c++) {
+		if (!m->passes[c].open)
+			continue;
+		assert(m->passes[c].in_flight == 0);
+		m->passes[c].open = false;
+		list_remove(list_of(s, c, m->passes[c].fresh), m);
+	}
+}
+
+/*
+ * Read and check the message before its first job. When it cannot be had,
+ * the message is closed, and *m with it.
+ */
+static bool load_or_close(struct send *s, struct message *m)
+{
+	enum qfile_result result = message_load(m);
+	uint32_t no = m->no;
+
+	if (result == QFILE_OK)
+		return true;
+	/* Nothing is in flight: there has been no job yet. */
+	abandon_passes(s, m);
+	if (result == QFILE_BAD) {
+		close_message(s, m);
+		message_set_aside(s, no);
+		return false;
+	}
+	log_errno(&s->log,
+		  "warning: unable to read mess/%lu; will try again later",
+		  (unsigned long)m->id);
+	close_message(s, m);
+	for (int c = 0; c < CHANNELS; c++)
+		schedule_set(&s->schedule, no, (enum due)c,
+			     s->now + SEND_TROUBLE_S);
+	return false;
+}
+
+static void lose_channel(struct send *s, int c)
+{
+	if (!s->channels[c].alive)
+		return;
+	log_line(&s->log, "alert: oh no! lost spawn connection! dying...");
+	channel_lose(&s->channels[c]);
+	s->lost = true;
+	s->exiting = true;
+}
+
+/* The packet of one job, in work.packet. classify() has left its target. */
+static void format_job(struct send *s, const struct message *m, int c,
+		       uint64_t number, uint64_t recipient)
+{
+	struct work *w = &s->work;
+	struct view target = str_view(&w->target);
+	struct job job = {
+		.number = number,
+		.queue = view_of(s->format.identity),
+		.id = m->id,
+		.size = m->file.message_len,
+		.message = str_view(&m->text),
+		.fd = m->memfd,
+	};
+	struct view ignored;
+
+	verp_expand(&w->sender, m->file.sender, str_view(&w->plain));
+	job.sender = str_view(&w->sender);
+	str_reset(&w->recipients);
+	job_add_recipient(&w->recipients, recipient, target);
+	job.recipients = str_view(&w->recipients);
+	if (c == DUE_REMOTE)
+		job.host = view_from(target, view_find_last(target, '@') + 1);
+	if (!qfile_find(&m->file, QFILE_BODY, &job.body))
+		job.body = (struct view){ 0 };
+	job.smtputf8 = qfile_find(&m->file, QFILE_SMTPUTF8, &ignored);
+	job_format(&w->packet, &job);
+}
+
+static void start_delivery(struct send *s, struct message *m, int c,
+			   const struct qfile_recipient *rcpt)
+{
+	struct channel *ch = &s->channels[c];
+	struct delivery *d = channel_begin(ch, ++s->work.last_job);
+
+	assert(d);
+	d->message = m;
+	d->recipient = rcpt->number;
+	d->state_offset = rcpt->state_offset;
+	m->passes[c].in_flight++;
+	log_put(&s->log, "starting delivery %lu: msg %lu to %s ",
+		(unsigned long)d->job, (unsigned long)m->id, ch->name);
+	log_safe(&s->log, str_view(&s->work.target));
+	log_end(&s->log);
+	work_log_status(s);
+	format_job(s, m, c, d->job, rcpt->number);
+	if (channel_send(ch, str_view(&s->work.packet), m->memfd) == -1)
+		lose_channel(s, c);
+}
+
+/* The first of the list that has a recipient left; it goes to the end. */
+static struct message *list_turn(struct pass_list *list, int c)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		struct message *m = list->messages[i];
+
+		if (!m->passes[c].has_next)
+			continue;
+		list_remove(list, m);
+		list_append(list, m);
+		return m;
+	}
+	return NULL;
+}
+
+static struct message *whose_turn(struct send *s, int c)
+{
+	bool fresh_first = s->work.turns[c] % 4 != 3;
+	struct message *m = list_turn(list_of(s, c, fresh_first), c);
+
+	if (!m)
+		m = list_turn(list_of(s, c, !fresh_first), c);
+	else if (list_of(s, c, !fresh_first)->count)
+		s->work.turns[c]++;
+	return m;
+}
+
+/* Give one free slot away. False when nobody wants it. */
+static bool use_slot(struct send *s, int c)
+{
+	struct message *m = whose_turn(s, c);
+	struct qfile_recipient rcpt;
+
+	if (!m)
+		return false;
+	if (!load_or_close(s, m))
+		return true;
+	rcpt = m->passes[c].next;
+	/* locals or virtualdomains may have changed since it was chosen. */
+	if (classify(s, rcpt.address) == c)
+		start_delivery(s, m, c, &rcpt);
+	pass_advance(s, m, c);
+	close_pass_if_over(s, m, c);
+	return true;
+}
+
+void work_start(struct send *s)
+{
+	for (int c = 0; c < CHANNELS; c++) {
+		if (s->exiting)
+			return;
+		if (!channel_ready(&s->channels[c]))
+			continue;
+		open_all_due(s, c, true);
+		open_all_due(s, c, false);
+		while (channel_ready(&s->channels[c]) && use_slot(s, c))
+			;
+	}
+}
+
+/* ---- results ---- */
+
+static void log_result(struct send *s, const struct delivery *d,
+		       const char *what, struct view text)
+{
+	log_put(&s->log, "delivery %lu: %s: ", (unsigned long)d->job, what);
+	log_safe(&s->log, text);
+	log_end(&s->log);
+}
+
+static void fail(struct send *s, const struct delivery *d, struct view text)
+{
+	struct message *m = d->message;
+	struct str path = { 0 };
+
+	log_result(s, d, "failure", text);
+	qformat_path(&s->format, &path, "bounce", m->id);
+	/* The mark is what counts; without a report the bounce says less. */
+	if (reports_append(s->homefd, str_c(&path), &m->reports_end,
+			   d->recipient, text) == -1)
+		log_errno(&s->log, "warning: unable to append to %s",
+			  str_c(&path));
+	message_mark(s, m, d->state_offset, QFILE_FAILED);
+	str_free(&path);
+}
+
+/* Deferred, but the message is too old. */
+static void fail_late(struct send *s, const struct delivery *d,
+		      struct view text)
+{
+	struct str whole = { 0 };
+
+	str_append(&whole, text);
+	if (whole.len && !view_ends(text, VIEW("\n")))
+		str_append_byte(&whole, '\n');
+	str_append_c(&whole, TOO_LONG);
+	fail(s, d, str_view(&whole));
+	str_free(&whole);
+}
+
+static void defer(struct send *s, const struct delivery *d, int c,
+		  struct view text)
+{
+	if (d->message->passes[c].last)
+		fail_late(s, d, text);
+	else
+		log_result(s, d, "deferral", text);
+}
+
+static void apply(struct send *s, const struct delivery *d, int c,
+		  const struct job_report *report)
+{
+	switch (report->outcome) {
+	case JOB_DELIVERED:
+		log_result(s, d, "success", report->text);
+		message_mark(s, d->message, d->state_offset, QFILE_DELIVERED);
+		break;
+	case JOB_FAILED:
+		fail(s, d, report->text);
+		break;
+	case JOB_DEFERRED:
+		defer(s, d, c, report->text);
+		break;
+	}
+}
+
+static void apply_result(struct send *s, const struct delivery *d, int c,
+			 struct view outcomes)
+{
+	struct job_report report;
+
+	while (job_next_outcome(&outcomes, &report))
+		if (report.recipient == d->recipient) {
+			apply(s, d, c, &report);
+			return;
+		}
+	if (d->message->passes[c].last)
+		fail_late(s, d, VIEW(""));
+	else
+		log_line(&s->log, "delivery %lu: report mangled, will defer",
+			 (unsigned long)d->job);
+}
+
+/* False when the packet is none that a spawner would send. */
+static bool take_result(struct send *s, int c)
+{
+	struct channel *ch = &s->channels[c];
+	struct job_result result;
+	struct delivery *d;
+	struct message *m;
+
+	if (job_result_parse(str_view(&s->work.packet), &result) == -1)
+		return false;
+	d = channel_find(ch, result.number);
+	if (!d) {
+		log_line(&s->log, "warning: internal error: delivery report "
+				  "out of range");
+		return true;
+	}
+	m = d->message;
+	apply_result(s, d, c, result.outcomes);
+	channel_end(ch, d);
+	m->passes[c].in_flight--;
+	work_log_status(s);
+	close_pass_if_over(s, m, c);
+	return true;
+}
+
+void work_send_pending(struct send *s, const struct polls *polls)
+{
+	for (int c = 0; c < CHANNELS; c++)
+		if (channel_act(&s->channels[c], polls) == -1)
+			lose_channel(s, c);
+}
+
+void work_results(struct send *s)
+{
+	for (int c = 0; c < CHANNELS; c++) {
+		enum channel_result result;
+
+		while ((result = channel_receive(&s->channels[c],
+						 &s->work.packet)) ==
+		       CHANNEL_RESULT)
+			if (!take_result(s, c)) {
+				result = CHANNEL_LOST;
+				break;
+			}
+		if (result == CHANNEL_LOST)
+			lose_channel(s, c);
+	}
+}
+
+/* ---- the loop's questions ---- */
+
+static void prepare(struct send *s, int c, bool fresh, int64_t *deadline)
+{
+	int64_t due = schedule_next(&s->schedule, (enum due)c, fresh);
+
+	if (due == DUE_NEVER || !has_room(s, c, fresh) || !may_open(s))
+		return;
+	polls_until(deadline,
+		    clock_mono_ms() + (due > s->now ? due - s->now : 0) * 1000);
+}
+
+void work_prepare(struct send *s, int64_t *deadline)
+{
+	for (int c = 0; c < CHANNELS; c++) {
+		if (s->exiting || !channel_ready(&s->channels[c]))
+			continue;
+		prepare(s, c, true, deadline);
+		prepare(s, c, false, deadline);
+	}
+}
+
+uint64_t work_in_flight(const struct send *s)
+{
+	uint64_t count = 0;
+
+	for (int c = 0; c < CHANNELS; c++)
+		if (s->channels[c].alive)
+			count += s->channels[c].used;
+	return count;
+}
+
+void work_free(struct send *s)
+{
+	struct work *w = &s->work;
+
+	for (int c = 0; c < CHANNELS; c++) {
+		free(w->fresh[c].messages);
+		free(w->old[c].messages);
+	}
+	str_free(&w->packet);
+	str_free(&w->recipients);
+	str_free(&w->plain);
+	str_free(&w->target);
+	str_free(&w->sender);
+	*w = (struct work){ 0 };
+}
