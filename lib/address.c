@@ -226,7 +226,9 @@ static bool is_dot_atom(struct view local)
 /* No grammar has room for control bytes; a line end would start a line. */
 static void append_shown(struct str *to, char c)
 {
-	str_append_byte(to, is_control(c) ? '?' : c);
+	if (is_control(c))
+		c = '?';
+	str_append_byte(to, c);
 }
 
 void address_quote(struct str *to, struct view address)

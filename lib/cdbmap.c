@@ -238,7 +238,6 @@ static enum cdbmap_result search(struct cdbmap *map, struct view key,
 				 struct str *value)
 {
 	struct probe probe = { .hash = hash_of(key) };
-	enum cdbmap_result result;
 	uint32_t at;
 
 	probe.table = &map->tables[probe.hash & (CDBMAP_TABLES - 1)];
@@ -247,6 +246,8 @@ static enum cdbmap_result search(struct cdbmap *map, struct view key,
 	probe.left = probe.table->slots;
 	probe.slot = (probe.hash >> 8) % probe.table->slots;
 	for (;;) {
+		enum cdbmap_result result;
+
 		if (probe_next(map, &probe, &at) == -1)
 			return CDBMAP_ERROR;
 		if (at == 0)
@@ -332,7 +333,7 @@ int cdbmap_write_add(struct cdbmap_writer *writer, struct view key,
 	uint64_t bytes = writer->bytes;
 
 	/* Nobody has 2^63 bytes in memory: these sums cannot overflow. */
-	bytes += 8 + (uint64_t)key.len + value.len + 2 * SLOT_BYTES;
+	bytes += 8 + (uint64_t)key.len + value.len + 2UL * SLOT_BYTES;
 	if (bytes > UINT32_MAX) {
 		errno = EFBIG;
 		return -1;

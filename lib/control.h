@@ -19,7 +19,7 @@
 
 #include "lib/str.h"
 
-#define CONTROL_MAX_BYTES (16 * 1024 * 1024)
+#define CONTROL_MAX_BYTES 16777216
 
 enum control_result {
 	CONTROL_OK,

@@ -10,8 +10,8 @@
 #include "lib/clock.h"
 #include "lib/durable.h"
 
-#define CLEAN_AFTER_S (36 * 60 * 60)
-#define HOST_MAX_BYTES 160 /* a file name has 255, `,S=` and flags included */
+#define CLEAN_AFTER_S 129600 /* 36 hours */
+#define HOST_MAX_BYTES 160   /* a file name has 255, `,S=` and flags included */
 #define TEMP_TRIES 10
 
 /* Microseconds now, but never the same twice in one process. */
@@ -271,7 +271,6 @@ int maildir_commit(struct maildir_file *file)
 {
 	struct str name = { 0 };
 	off_t size;
-	int error;
 
 	if (sync_content(file, &size) == -1) {
 		maildir_abort(file);
@@ -280,7 +279,8 @@ int maildir_commit(struct maildir_file *file)
 	str_append(&name, str_view(&file->name));
 	str_appendf(&name, ",S=%lld", (long long)size);
 	if (deliver(file, str_c(&name), size) == -1) {
-		error = errno;
+		int error = errno;
+
 		str_free(&name);
 		errno = error;
 		maildir_abort(file);

@@ -10,7 +10,7 @@
 #include "lib/str.h"
 
 /* No packet is longer; bigger content travels in a memfd. */
-#define PACKET_MAX_BYTES (160 * 1024)
+#define PACKET_MAX_BYTES 163840
 
 enum packet_result {
 	PACKET_OK,
