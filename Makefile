@@ -211,6 +211,9 @@ vdominfo := tools/vpopmail/vdominfo $(vtool) tools/vpopmail/vqmail \
 vdominfo.libs := -lcdb
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
+test_password.libs := -lcrypt
+test_credentials := auth/credentials
+fuzz_credentials := auth/credentials
 test_smtp_data := smtpd/data
 test_smtp_command := smtpd/command smtpd/hops smtpd/received
 fuzz_smtp_data := smtpd/data smtpd/hops

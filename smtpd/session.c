@@ -15,6 +15,7 @@
 #define IDLE_MAX 5000          /* commands that bring no mail */
 #define RECIPIENTS_MAX_BYTES (4 * 1024 * 1024)
 #define HELO_MAX_BYTES 300
+#define FAREWELL_MS 5000 /* for the last reply to leave */
 
 /* ---- saying ---- */
 
@@ -434,6 +435,8 @@ int session_serve(struct session *s)
 	while (!s->over)
 		next_command(s, &line);
 	str_free(&line);
+	/* A client that was too slow is still told so. */
+	s->out.deadline_ms = clock_mono_ms() + FAREWELL_MS;
 	return out_flush(&s->out);
 }
 
