@@ -7,19 +7,35 @@
 
 /*
  * Where the executable lies decides, so these tests copy themselves to a
- * place and ask what the copy thinks: `test_home ask` prints the home.
+ * place and ask what the copy thinks: `test_home ask` prints the home
+ * and where a program of ours lies.
  */
 static const char *self;
 
 static int ask(void)
 {
+	struct str program = { 0 };
 	struct str path = { 0 };
 
+	home_program(&program, "x");
 	home_path(&path);
+	str_append_byte(&path, ' ');
+	str_append(&path, str_view(&program));
 	if (write(1, path.p, path.len) == -1)
 		return 1;
 	str_free(&path);
+	str_free(&program);
 	return 0;
+}
+
+/* The answer must be this home, and x in this home's bin/. */
+static void assert_answer(const struct str *answer, const char *home,
+			  const char *above_bin)
+{
+	char want[256];
+
+	snprintf(want, sizeof(want), "%s %s/bin/x", home, above_bin);
+	assert_str(answer, want);
 }
 
 static void copy_self(struct scratch *scratch, const char *to)
@@ -90,10 +106,10 @@ static void test_home_is_above_the_bin_of_the_executable(void **state)
 
 	snprintf(path, sizeof(path), "%s/bin/prog", scratch.path);
 	ask_copy(path, NULL, geteuid(), &answer);
-	assert_str(&answer, scratch.path);
+	assert_answer(&answer, scratch.path, scratch.path);
 	snprintf(path, sizeof(path), "%s/else/prog", scratch.path);
 	ask_copy(path, NULL, geteuid(), &answer);
-	assert_str(&answer, CONF_QMAIL);
+	assert_answer(&answer, CONF_QMAIL, CONF_QMAIL);
 	str_free(&answer);
 	scratch_close(&scratch);
 }
@@ -113,14 +129,14 @@ static void test_qmailhome_counts_for_ordinary_users_only(void **state)
 	snprintf(path, sizeof(path), "%s/bin/prog", scratch.path);
 
 	ask_copy(path, "/some/where/", uid, &answer);
-	assert_str(&answer, "/some/where");
+	assert_answer(&answer, "/some/where", scratch.path);
 	ask_copy(path, "relative", uid, &answer);
-	assert_str(&answer, scratch.path);
+	assert_answer(&answer, scratch.path, scratch.path);
 	ask_copy(path, "", uid, &answer);
-	assert_str(&answer, scratch.path);
+	assert_answer(&answer, scratch.path, scratch.path);
 	if (geteuid() == 0) {
 		ask_copy(path, "/some/where", 0, &answer);
-		assert_str(&answer, scratch.path);
+		assert_answer(&answer, scratch.path, scratch.path);
 	}
 	str_free(&answer);
 	scratch_close(&scratch);
