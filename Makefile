@@ -211,6 +211,14 @@ vdominfo := tools/vpopmail/vdominfo $(vtool) tools/vpopmail/vqmail \
 vdominfo.libs := -lcdb
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
+test_request := queue/request
+test_queue_envelope := queue/envelope
+test_slots := queue/slots
+test_received := queue/received
+test_spool := queue/spool
+test_committer := queue/committer
+fuzz_enqueue := queue/request
+fuzz_envelope := queue/envelope
 test_password.libs := -lcrypt
 test_credentials := auth/credentials
 fuzz_credentials := auth/credentials
