@@ -7,9 +7,9 @@
 #include "lib/die.h"
 
 /* Replace the line feeds that must not end a line early. */
-static void replace_lf(struct str *s, size_t from)
+static void replace_lf(struct str *s)
 {
-	for (size_t i = from; i < s->len; i++)
+	for (size_t i = 0; i < s->len; i++)
 		if (s->p[i] == '\n')
 			s->p[i] = '_';
 }
@@ -43,12 +43,11 @@ void envelope_format(struct envelope *envelope, const struct job *job,
 {
 	str_set(&envelope->rpline, VIEW("Return-Path: <"));
 	address_quote(&envelope->rpline, job->sender);
-	replace_lf(&envelope->rpline, 0);
 	str_append(&envelope->rpline, VIEW(">\n"));
 
 	str_set(&envelope->dtline, VIEW("Delivered-To: "));
 	append_recipient(&envelope->dtline, job);
-	replace_lf(&envelope->dtline, 0);
+	replace_lf(&envelope->dtline);
 	str_append_byte(&envelope->dtline, '\n');
 
 	format_ufline(&envelope->ufline, job->sender, now_s);

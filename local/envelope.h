@@ -8,7 +8,7 @@
  *
  * The strings are a stranger's. A value that begins with `()` is a function
  * to old shells (CVE-2014-6271): its first byte becomes `_` in the
- * environment. Line feeds in the lines become `_`.
+ * environment. Line feeds in the lines become `_`, or `?` where they are quoted.
  */
 
 #include <stdint.h>
