@@ -59,14 +59,17 @@ struct tai tai_unpack(const char from[TAI_PACK_BYTES])
 
 void tai_format(struct str *to, struct tai tai)
 {
+	static const char digits[] = "0123456789abcdef";
 	char packed[TAI_PACK_BYTES];
+	char text[TAI_LABEL_BYTES];
 
 	tai_pack(packed, tai);
-	str_append_byte(to, '@');
+	text[0] = '@';
 	for (size_t i = 0; i < sizeof(packed); i++) {
-		str_append_byte(to, "0123456789abcdef"[packed[i] >> 4 & 15]);
-		str_append_byte(to, "0123456789abcdef"[packed[i] & 15]);
+		text[1 + 2 * i] = digits[packed[i] >> 4 & 15];
+		text[2 + 2 * i] = digits[packed[i] & 15];
 	}
+	str_append(to, view_make(text, sizeof(text)));
 }
 
 static bool is_lower_hex(struct view v)

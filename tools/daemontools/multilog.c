@@ -303,6 +303,10 @@ static void close_targets(struct multilog *m)
 	for (size_t i = 0; i < m->script.count; i++)
 		if (m->script.actions[i].kind == SCRIPT_LOG)
 			logdir_close(&m->targets[i].log);
+	free(m->targets);
+	script_free(&m->script);
+	str_free(&m->label);
+	polls_free(&m->polls);
 }
 
 int main(int argc, char **argv)

@@ -24,6 +24,12 @@ void scan_init(struct scan *scan)
 	scan->count = 0;
 }
 
+void scan_free(struct scan *scan)
+{
+	free(scan->services);
+	*scan = (struct scan){ 0 };
+}
+
 /* ---- starting ---- */
 
 static noreturn void become_supervise(const struct scan_service *s, bool log)

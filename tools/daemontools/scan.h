@@ -48,6 +48,7 @@ struct scan {
 };
 
 void scan_init(struct scan *scan);
+void scan_free(struct scan *scan);
 /* Look at the working directory; start every supervise that is missing. */
 void scan_look(struct scan *scan);
 /* Reap whatever has died, orphans included. */

@@ -8,7 +8,7 @@
  *
  * Once it has begun nothing but svc -x and signals end it: what it cannot do
  * (fork, write its status) it reports, and tries again a second later. It
- * allocates nothing.
+ * allocates nothing after its start.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -336,5 +336,6 @@ int main(int argc, char **argv)
 			write_status(&s);
 		wait_for_something(&s, &polls);
 	}
+	polls_free(&polls);
 	return EXIT_DONE;
 }

@@ -83,5 +83,7 @@ int main(int argc, char **argv)
 	scan_init(&scan);
 	run(&scan, &polls, signal_fd);
 	leave(&scan, &polls, signal_fd);
+	scan_free(&scan);
+	polls_free(&polls);
 	return EXIT_DONE;
 }

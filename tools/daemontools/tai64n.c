@@ -36,32 +36,40 @@ static void stamp(struct stamper *s, struct view bytes)
 	}
 }
 
-int main(void)
+static int copy(struct stamper *s, struct in *in)
 {
-	char in_space[8192];
-	char out_space[8192];
-	struct stamper s = { 0 };
 	struct view bytes;
-	struct in in;
 
-	die_name("tai64n");
-	in_init(&in, STDIN_FILENO, in_space, sizeof(in_space), -1);
-	out_init(&s.out, STDOUT_FILENO, out_space, sizeof(out_space), -1);
 	for (;;) {
-		switch (in_chunk(&in, &bytes)) {
+		switch (in_chunk(in, &bytes)) {
 		case IN_OK:
 			break;
 		case IN_EOF:
-			str_free(&s.label);
 			return EXIT_DONE;
 		case IN_TOO_LONG:
 		case IN_TIMEOUT:
 		case IN_ERROR:
 			return EXIT_RETRY;
 		}
-		stamp(&s, bytes);
-		in_consume(&in, bytes.len);
-		if (out_flush(&s.out) == -1)
+		stamp(s, bytes);
+		in_consume(in, bytes.len);
+		if (out_flush(&s->out) == -1)
 			return EXIT_RETRY;
 	}
+}
+
+int main(void)
+{
+	char in_space[8192];
+	char out_space[8192];
+	struct stamper s = { 0 };
+	struct in in;
+	int code;
+
+	die_name("tai64n");
+	in_init(&in, STDIN_FILENO, in_space, sizeof(in_space), -1);
+	out_init(&s.out, STDOUT_FILENO, out_space, sizeof(out_space), -1);
+	code = copy(&s, &in);
+	str_free(&s.label);
+	return code;
 }
