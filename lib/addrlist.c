@@ -95,9 +95,10 @@ static bool skip_enclosed(struct view text, size_t *at, char last)
 static bool skip_atom(struct view text, size_t *at)
 {
 	for (; *at < text.len && !ends_atom(text.p[*at]); ++*at) {
-		if (text.p[*at] == '\\' && *at + 1 < text.len)
-			++*at;
-		if (is_control(text.p[*at]))
+		if (text.p[*at] == '\\' && ++*at == text.len)
+			return false;
+		if (is_control(text.p[*at]) || text.p[*at] == '\r' ||
+		    text.p[*at] == '\n')
 			return false;
 	}
 	return true;
@@ -159,7 +160,7 @@ static bool take(struct addrlist *list, char special)
 	return true;
 }
 
-/* Append what an atom or quoted string means. */
+/* Append what an atom or quoted string means, unfolded. */
 static void append_meaning(struct str *to, struct view text, struct token t)
 {
 	size_t at = t.start + (t.kind == QUOTED);
@@ -168,9 +169,28 @@ static void append_meaning(struct str *to, struct view text, struct token t)
 	for (; at < end; at++) {
 		if (t.kind != LITERAL && text.p[at] == '\\' && at + 1 < end)
 			at++;
-		if (text.p[at] != '\r' && text.p[at] != '\n')
+		if (text.p[at] == '\t')
+			str_append_byte(to, ' ');
+		else if (text.p[at] != '\r' && text.p[at] != '\n')
 			str_append_byte(to, text.p[at]);
 	}
+}
+
+/*
+ * Nothing that would need quotes, which domains do not have, and in a literal
+ * nothing that would hide where the domain begins.
+ */
+static bool may_be_domain(struct view text, struct token t)
+{
+	struct view v = view_from(view_first(text, t.end), t.start);
+
+	if (t.kind == QUOTED || view_has(v, '\\') || view_has(v, '@'))
+		return false;
+	if (t.kind == LITERAL)
+		for (size_t i = 1; i < v.len; i++)
+			if (is_blank(v.p[i]) || v.p[i] == '[')
+				return false;
+	return true;
 }
 
 /* word (. word)*, and dots where they do not belong. False if there is none. */
@@ -186,7 +206,7 @@ static bool take_dotted(struct addrlist *list, bool domain, struct str *to,
 
 		if (!dot && (after_word || !is_word(t)))
 			return any;
-		if (t.kind == (domain ? QUOTED : LITERAL))
+		if (domain ? !may_be_domain(list->text, t) : t.kind == LITERAL)
 			return false;
 		append_meaning(to, list->text, t);
 		after_word = !dot;
@@ -271,7 +291,7 @@ static void note_missing_comma(struct addrlist *list,
 {
 	if (!list->need_comma)
 		return;
-	while (start > 0 && is_blank(list->text.p[start - 1]))
+	while (start > list->behind && is_blank(list->text.p[start - 1]))
 		start--;
 	item->comma_at = start;
 }
@@ -349,6 +369,7 @@ enum addrlist_result addrlist_next(struct addrlist *list,
 		if (!take_element(list, t, item, &found))
 			return ADDRLIST_BAD;
 		list->need_comma = found;
+		list->behind = list->at;
 	}
 	return ADDRLIST_ADDRESS;
 }

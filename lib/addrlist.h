@@ -37,6 +37,7 @@ struct addrlist {
 	size_t at;
 	size_t plain_until; /* no name's end lies before this */
 	bool in_group;
+	size_t behind;   /* the end of the last address */
 	bool need_comma; /* an address without a comma behind it so far */
 };
 

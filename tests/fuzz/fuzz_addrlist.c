@@ -22,8 +22,7 @@ static void check_places(struct view text)
 		assert(item.comma_at == ADDRLIST_NOWHERE ||
 		       (item.comma_at >= last && item.comma_at <= item.start));
 		for (size_t i = 0; i < item.address.len; i++)
-			assert((unsigned char)item.address.p[i] >= ' ' ||
-			       item.address.p[i] == '\t');
+			assert((unsigned char)item.address.p[i] >= ' ');
 		last = item.end;
 	}
 	addrlist_item_free(&item);
