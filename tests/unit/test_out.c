@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "lib/clock.h"
@@ -150,6 +151,36 @@ static void test_limits_do_not_change_what_a_file_gets(void **state)
 	scratch_close(&scratch);
 }
 
+static ssize_t count_bytes(struct out *out, const void *from, size_t size)
+{
+	(void)from;
+	/* The descriptor's place serves as a counter of mebibytes. */
+	if (size > 1 << 20)
+		size = 1 << 20;
+	out->fd++;
+	return (ssize_t)size;
+}
+
+/* CVE-2005-1515: a length that does not fit an int. */
+static void test_more_than_an_int_can_count_goes_out_whole(void **state)
+{
+	size_t size = (size_t)INT32_MAX + 1;
+	void *many = mmap(NULL, size, PROT_READ,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char space[64];
+	struct out out;
+
+	(void)state;
+	if (many == MAP_FAILED)
+		skip();
+	out_init(&out, 0, space, sizeof(space), -1);
+	out.write = count_bytes;
+	assert_int_equal(out_put(&out, view_make(many, size)), 0);
+	assert_int_equal(out_flush(&out), 0);
+	assert_int_equal(out.fd, 2048);
+	munmap(many, size);
+}
+
 static void test_write_all_reports_a_peer_that_left(void **state)
 {
 	char byte;
@@ -176,6 +207,8 @@ int main(void)
 		cmocka_unit_test(test_a_write_that_takes_nothing_is_a_failure),
 		cmocka_unit_test(test_a_peer_that_stops_reading_is_a_timeout),
 		cmocka_unit_test(test_limits_do_not_change_what_a_file_gets),
+		cmocka_unit_test(
+			test_more_than_an_int_can_count_goes_out_whole),
 		cmocka_unit_test(test_write_all_reports_a_peer_that_left),
 	};
 
