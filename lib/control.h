@@ -71,7 +71,7 @@ void control_list_free(struct control_list *list);
 void control_list_parse(struct control_list *list, struct view text);
 
 /* Read a whole file below dirfd, at most max_bytes. */
-enum control_result control_read(int dirfd, const char *path,
-				 struct str *text, size_t max_bytes) MUST_USE;
+enum control_result control_read(int dirfd, const char *path, struct str *text,
+				 size_t max_bytes) MUST_USE;
 
 #endif

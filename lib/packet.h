@@ -16,7 +16,7 @@ enum packet_result {
 	PACKET_OK,
 	PACKET_EOF,   /* the other side has closed */
 	PACKET_AGAIN, /* would block; only on non-blocking sockets */
-	PACKET_BAD,   /* too long, or its descriptor was lost; *packet has what came */
+	PACKET_BAD, /* too long, or its descriptor was lost; *packet has what came */
 	PACKET_ERROR, /* errno says why */
 };
 

@@ -29,7 +29,8 @@ bool view_eq_nocase(struct view a, struct view b)
 
 bool view_starts(struct view v, struct view prefix)
 {
-	return v.len >= prefix.len && view_eq(view_first(v, prefix.len), prefix);
+	return v.len >= prefix.len &&
+	       view_eq(view_first(v, prefix.len), prefix);
 }
 
 bool view_starts_nocase(struct view v, struct view prefix)
@@ -267,7 +268,8 @@ void str_remove(struct str *s, size_t from, size_t count)
 {
 	assert(from <= s->len && count <= s->len - from);
 	if (count)
-		memmove(s->p + from, s->p + from + count, s->len - from - count);
+		memmove(s->p + from, s->p + from + count,
+			s->len - from - count);
 	s->len -= count;
 }
 

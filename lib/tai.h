@@ -19,12 +19,12 @@ struct tai {
 	uint32_t nanos;
 };
 
-struct tai tai_now(void);                          /* lib/clock.h's time */
+struct tai tai_now(void); /* lib/clock.h's time */
 struct tai tai_from_unix(int64_t s, uint32_t nanos);
 int64_t tai_to_unix(struct tai tai);
 void tai_pack(char to[TAI_PACK_BYTES], struct tai tai);
 struct tai tai_unpack(const char from[TAI_PACK_BYTES]);
-void tai_format(struct str *to, struct tai tai);   /* appends @... */
+void tai_format(struct str *to, struct tai tai); /* appends @... */
 /* Parse the label at the start of v (`@`, 24 digits); false if none. */
 bool tai_parse(struct view v, struct tai *tai) MUST_USE;
 
