@@ -233,7 +233,7 @@ static bool skip_route(struct addrlist *list)
 	do {
 		sound = take_dotted(list, true, &ignored, &end);
 		while (sound && take(list, ','))
-			continue;
+			/* Empty elements may stand in a route, too. */;
 	} while (sound && take(list, '@'));
 	str_free(&ignored);
 	return sound && take(list, ':');

@@ -79,9 +79,9 @@ static size_t line_length(const struct str *s)
  */
 static void copy_gap(struct str *to, struct view gap, size_t *line)
 {
-	size_t blank = 0;
-
 	if (*line > FOLD_BYTES && !view_has(gap, '\n')) {
+		size_t blank = 0;
+
 		while (blank < gap.len && gap.p[blank] != ' ' &&
 		       gap.p[blank] != '\t')
 			blank++;

@@ -141,7 +141,7 @@ static void read_header(struct inject *i)
 	case READER_END:
 		break;
 	case READER_TOO_LONG:
-		die(EXIT_REJECT, "fatal: header longer than %d bytes",
+		die(EXIT_REJECT, "fatal: header longer than %zu bytes",
 		    READER_HEADER_MAX);
 	case READER_ERROR:
 		die_errno(EXIT_RETRY, "fatal: unable to read the message");

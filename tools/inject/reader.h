@@ -16,7 +16,7 @@
 #include "lib/in.h"
 #include "lib/str.h"
 
-#define READER_HEADER_MAX (64 * 1024 * 1024)
+#define READER_HEADER_MAX ((size_t)64 << 20)
 
 struct reader {
 	struct in in;

@@ -72,28 +72,36 @@ fail:
 	return -1;
 }
 
+/* The question, a line; the answer, a line. */
+static bool converse(const struct ident *ident, int fd, int64_t deadline_ms,
+		     struct str *info)
+{
+	char space[1024];
+	struct str line = { 0 };
+	struct in in;
+	bool known;
+
+	in_init(&in, fd, space, sizeof(space), (int)ident->timeout_s * 1000);
+	in.deadline_ms = deadline_ms;
+	str_appendf(&line, "%u , %u\r\n", ident->remote_port,
+		    ident->local_port);
+	known = write_all(fd, str_view(&line)) == 0 &&
+		in_line(&in, &line, LINE_MAX_BYTES) == IN_OK &&
+		ident_parse(str_view(&line), info);
+	str_free(&line);
+	return known;
+}
+
 bool ident_ask(const struct ident *ident, struct str *info)
 {
 	int64_t deadline_ms =
 		clock_mono_ms() + (int64_t)ident->timeout_s * 1000;
 	int fd = connect_from(ident, deadline_ms);
-	char space[1024];
-	struct str line = { 0 };
-	struct in in;
-	bool known = false;
+	bool known;
 
 	if (fd == -1)
 		return false;
-	str_appendf(&line, "%u , %u\r\n", ident->remote_port,
-		    ident->local_port);
-	if (write_all(fd, str_view(&line)) == 0) {
-		in_init(&in, fd, space, sizeof(space),
-			(int)ident->timeout_s * 1000);
-		in.deadline_ms = deadline_ms;
-		known = in_line(&in, &line, LINE_MAX_BYTES) == IN_OK &&
-			ident_parse(str_view(&line), info);
-	}
-	str_free(&line);
+	known = converse(ident, fd, deadline_ms, info);
 	close(fd);
 	return known;
 }
