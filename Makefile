@@ -76,7 +76,9 @@ qmail-newmrh := smtpd/qmail-newmrh
 qmail-newmrh.libs := -lcdb
 
 # queue/
-PROGS += qmail-queue qmail-queued qmail-qmake
+PROGS += qmail-queue qmail-queued qmail-qmake qmail-qstat qmail-qread
+qmail-qstat := queue/qmail-qstat queue/walk
+qmail-qread := queue/qmail-qread queue/walk
 qmail-qmake := queue/qmail-qmake
 qmail-queue := queue/qmail-queue queue/envelope
 qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
@@ -222,6 +224,15 @@ fuzz_envelope := queue/envelope
 test_password.libs := -lcrypt
 test_credentials := auth/credentials
 fuzz_credentials := auth/credentials
+test_dotqmail := local/dotqmail
+test_local := $(local_room)
+test_lspawn := lspawn/assign lspawn/allow
+test_remote := $(remote_room)
+fuzz_dotqmail := local/dotqmail
+fuzz_assign := lspawn/assign
+fuzz_reply := remote/reply
+fuzz_encode := remote/encode
+fuzz_route := remote/route
 test_smtp_data := smtpd/data
 test_smtp_command := smtpd/command smtpd/hops smtpd/received
 fuzz_smtp_data := smtpd/data smtpd/hops

@@ -1,0 +1,181 @@
+#include "tests/unit/unit.h"
+
+#include <stdlib.h>
+
+#include "local/envelope.h"
+#include "local/maildrop.h"
+#include "local/mbox.h"
+#include "local/program.h"
+
+static void test_from_lines_are_quoted(void **state)
+{
+	static const struct {
+		const char *message;
+		const char *want;
+	} cases[] = {
+		{ "", "\n" },
+		{ "a\n", "a\n\n" },
+		{ "a", "a\n\n" },
+		{ "From x\n", ">From x\n\n" },
+		{ "From", "From\n\n" },
+		{ "From ", ">From \n\n" },
+		{ ">From x\n", ">>From x\n\n" },
+		{ ">>>From x\n", ">>>>From x\n\n" },
+		{ ">", ">\n\n" },
+		{ ">>Fro", ">>Fro\n\n" },
+		{ "FFrom x\n", "FFrom x\n\n" },
+		{ "FroFrom \n", "FroFrom \n\n" },
+		{ " From x\nFrom\tx\nfrom x\n",
+		  " From x\nFrom\tx\nfrom x\n\n" },
+		{ "> From x\n", "> From x\n\n" },
+		{ "a\nFrom b\n\nFrom c", "a\n>From b\n\n>From c\n\n" },
+		{ "Fro\nFrom \n", "Fro\n>From \n\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		for (size_t piece = 1; piece < 8; piece++) {
+			struct view rest = view_of(cases[i].message);
+			struct mbox_quoter quoter = { 0 };
+			struct str got = { 0 };
+
+			for (; rest.len; rest = view_from(rest, piece))
+				mbox_quote(&quoter, view_first(rest, piece),
+					   &got);
+			mbox_quote_end(&quoter, &got);
+			assert_string_equal(str_c(&got), cases[i].want);
+			str_free(&got);
+		}
+}
+
+static void test_name_is_made_of_the_job(void **state)
+{
+	struct str recipients = { 0 };
+	struct str name = { 0 };
+	struct job job = {
+		.queue = VIEW("00112233445566778899aabbccddeeff"),
+		.id = 1700000000123456,
+	};
+
+	(void)state;
+	job_add_recipient(&recipients, 12, VIEW("a@b"));
+	job.recipients = str_view(&recipients);
+	maildrop_name(&name, &job, 1, VIEW("host"));
+	assert_string_equal(str_c(&name), "1700000000.Q0011223344556677"
+					  "I1700000000123456R12.host");
+	maildrop_name(&name, &job, 3, VIEW("h/:"));
+	assert_string_equal(str_c(&name), "1700000000.Q0011223344556677"
+					  "I1700000000123456R12L3.h\\057\\072");
+	str_free(&name);
+	str_free(&recipients);
+}
+
+static void test_name_without_a_queue_is_unique(void **state)
+{
+	static const char *const queues[] = { "", "0011", "../../../../../x",
+					      "zzzzzzzzzzzzzzzzzzzzzzzzzzz" };
+	struct str one = { 0 };
+	struct str two = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(queues); i++) {
+		struct job job = { .queue = view_of(queues[i]) };
+
+		maildrop_name(&one, &job, 1, VIEW("host"));
+		maildrop_name(&two, &job, 1, VIEW("host"));
+		assert_false(view_eq(str_view(&one), str_view(&two)));
+		assert_false(view_has(str_view(&one), '/'));
+	}
+	str_free(&one);
+	str_free(&two);
+}
+
+static void test_lines_of_the_envelope(void **state)
+{
+	struct envelope envelope = { 0 };
+	struct job job = {
+		.sender = VIEW("a b\n@x"),
+		.local = VIEW("u\nv"),
+		.domain = VIEW("h"),
+	};
+
+	(void)state;
+	envelope_format(&envelope, &job, 0);
+	assert_string_equal(str_c(&envelope.dtline), "Delivered-To: u_v@h\n");
+	assert_string_equal(str_c(&envelope.rpline),
+			    "Return-Path: <\"a b?\"@x>\n");
+	assert_string_equal(str_c(&envelope.ufline),
+			    "From a-b-@x Thu Jan  1 00:00:00 1970\n");
+	job.sender = VIEW("");
+	envelope_format(&envelope, &job, 0);
+	assert_string_equal(str_c(&envelope.rpline), "Return-Path: <>\n");
+	assert_string_equal(str_c(&envelope.ufline),
+			    "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n");
+	envelope_free(&envelope);
+}
+
+static void test_no_variable_is_a_shell_function(void **state)
+{
+	struct envelope envelope = { 0 };
+	struct job job = {
+		.sender = VIEW("() { :;}; x"),
+		.user = VIEW("()"),
+		.home = VIEW("/h"),
+		.local = VIEW("() {"),
+		.ext = VIEW("a-() {"),
+		.domain = VIEW("().b"),
+	};
+
+	(void)state;
+	envelope_format(&envelope, &job, 0);
+	envelope_export(&envelope, &job);
+	assert_string_equal(getenv("SENDER"), "_) { :;}; x");
+	assert_string_equal(getenv("USER"), "_)");
+	assert_string_equal(getenv("LOCAL"), "_) {");
+	assert_string_equal(getenv("EXT"), "a-() {");
+	assert_string_equal(getenv("EXT2"), "_) {");
+	assert_string_equal(getenv("EXT3"), "");
+	assert_string_equal(getenv("HOST"), "_).b");
+	assert_string_equal(getenv("HOST2"), "_)");
+	assert_null(getenv("DEFAULT"));
+	envelope_free(&envelope);
+}
+
+static void test_exit_codes_mean_what_qmail_says(void **state)
+{
+	static const int hard[] = { 64, 65, 70, 76, 77, 78, 100, 112 };
+	struct verdict v = { 0 };
+
+	(void)state;
+	for (int code = -1; code < 256; code++) {
+		enum program_result result = program_code(&v, code);
+		bool is_hard = false;
+
+		for (size_t i = 0; i < COUNT_OF(hard); i++)
+			is_hard = is_hard || code == hard[i];
+		if (code == 0)
+			assert_int_equal(result, PROGRAM_DONE);
+		else if (code == 99)
+			assert_int_equal(result, PROGRAM_DONE_STOP);
+		else
+			assert_int_equal(result, PROGRAM_ENDED);
+		if (result == PROGRAM_ENDED)
+			assert_int_equal(v.outcome,
+					 is_hard ? JOB_FAILED : JOB_DEFERRED);
+	}
+	str_free(&v.text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_from_lines_are_quoted),
+		cmocka_unit_test(test_name_is_made_of_the_job),
+		cmocka_unit_test(test_name_without_a_queue_is_unique),
+		cmocka_unit_test(test_lines_of_the_envelope),
+		cmocka_unit_test(test_no_variable_is_a_shell_function),
+		cmocka_unit_test(test_exit_codes_mean_what_qmail_says),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
