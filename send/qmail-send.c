@@ -137,6 +137,7 @@ static void start(struct loop *loop)
 	loop->clock_offset_s = s->now - clock_mono_ms() / 1000;
 	if (take_start(s) == -1)
 		_exit(EXIT_RETRY);
+	s->again = true; /* new/ may hold what was never triggered */
 	log_line(&s->log, "running");
 	work_log_status(s);
 }

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -19,8 +20,25 @@
 
 #define RESCAN_MS 60000
 #define TAKES_A_TURN 64
+#define MUTEX_WAIT_MS 1000
 
 /* ---- opening ---- */
+
+/*
+ * One that was killed leaves the mutex free at once, unless it had just
+ * forked: its children close it, or die, a moment later.
+ */
+static int try_mutex(int fd)
+{
+	int64_t until = clock_mono_ms() + MUTEX_WAIT_MS;
+
+	while (lock_try(fd) == -1) {
+		if (errno != EWOULDBLOCK || clock_mono_ms() >= until)
+			return -1;
+		poll(NULL, 0, 20);
+	}
+	return 0;
+}
 
 static int open_mutex(struct send *s)
 {
@@ -33,7 +51,7 @@ static int open_mutex(struct send *s)
 				   "mutex queue/lock/sendmutex");
 		return -1;
 	}
-	if (lock_try(fd) == -1) {
+	if (try_mutex(fd) == -1) {
 		if (errno == EWOULDBLOCK)
 			log_line(&s->log, "alert: cannot start: qmail-send is "
 					  "already running");
