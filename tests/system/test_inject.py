@@ -313,7 +313,9 @@ def test_severe_syntax_errors_are_permanent(house, field):
     (b"X: y\n\n\0\xff\x80\n", b"X: y", b"\0\xff\x80\n"),
     (b"X: y\n\n" + b"a" * 100000 + b"\n", b"X: y", b"a" * 100000 + b"\n"),
     (b"X: " + b"a" * 100000 + b"\n\n", b"X: " + b"a" * 100000, b""),
-])
+], ids=["header only", "no newline", "no empty line", "mailbox", "crlf",
+        "crlf header", "cr in body", "dots", "binary", "long line",
+        "long field"])
 def test_shapes(house, text, header, body):
     got = house.inject("a@b.c", text=text)
     assert got.header.endswith(b"\n" + header)

@@ -68,5 +68,8 @@ int main(int argc, char **argv)
 	describe(&out, str_view(&data));
 	if (out_flush(&out) == -1)
 		die_errno(EXIT_RETRY, "fatal: unable to write output");
+	cdbmap_close(&map);
+	str_free(&key);
+	str_free(&data);
 	return EXIT_DONE;
 }
