@@ -174,6 +174,7 @@ def test_setlock_keeps_the_other_out(keeper, bin, holder):
     process.kill()
     process.wait()
     assert waiting.stdout.read() == b"mine\n"
+    assert waiting.wait(10) == 0
     assert same(bin, "setlock", "-n", path, "sh", "-c", "exit 3").returncode == 3
 
 

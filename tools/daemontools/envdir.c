@@ -14,7 +14,7 @@
 #include "lib/die.h"
 #include "tools/daemontools/run.h"
 
-#define FILE_MAX_BYTES (1024 * 1024) /* exec takes no longer string */
+#define FILE_MAX_BYTES ((size_t)1 << 20) /* exec takes no longer string */
 
 /* The first line without blanks at its end, NULs as newlines. */
 static void cut_value(struct str *text)
@@ -64,12 +64,13 @@ static void read_variable(int dirfd, const char *dir, const char *name)
 static void read_directory(const char *path)
 {
 	DIR *dir = opendir(path);
-	struct dirent *entry;
 
 	if (!dir)
 		die_errno(EXIT_RETRY, "fatal: unable to read directory %s",
 			  path);
 	for (;;) {
+		struct dirent *entry;
+
 		errno = 0;
 		entry = readdir(dir);
 		if (!entry)

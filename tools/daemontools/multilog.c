@@ -54,17 +54,14 @@ struct multilog {
 
 static void alert(struct view line)
 {
-	char text[ALERT_BYTES + 4];
-	size_t len = line.len < ALERT_BYTES ? line.len : ALERT_BYTES;
+	char space[ALERT_BYTES + 16];
+	struct out out;
 
-	memcpy(text, line.p, len);
-	if (line.len > ALERT_BYTES) {
-		memcpy(text + len, "...", 3);
-		len += 3;
-	}
-	text[len++] = '\n';
-	/* Alerts are not worth a wait. */
-	if (write_all(STDERR_FILENO, view_make(text, len)) == -1)
+	out_init(&out, STDERR_FILENO, space, sizeof(space), -1);
+	out_put(&out, view_first(line, ALERT_BYTES));
+	out_put_c(&out, line.len > ALERT_BYTES ? "...\n" : "\n");
+	/* An alert that nobody reads is not worth a wait. */
+	if (out_flush(&out) == -1)
 		return;
 }
 
@@ -72,15 +69,12 @@ static void show_status(const struct target *target, struct view line,
 			const char *path)
 {
 	char text[SCRIPT_LINE_BYTES + 1];
-	ssize_t put;
 
+	memset(text, '\n', sizeof(text));
 	memcpy(text, line.p, line.len);
-	memset(text + line.len, '\n', sizeof(text) - line.len);
-	for (;;) {
-		put = pwrite(target->fd, text, sizeof(text), 0);
-		if (put == (ssize_t)sizeof(text) &&
-		    ftruncate(target->fd, sizeof(text)) == 0)
-			return;
+	while (pwrite(target->fd, text, sizeof(text), 0) !=
+		       (ssize_t)sizeof(text) ||
+	       ftruncate(target->fd, sizeof(text)) == -1) {
 		warn_errno("warning: unable to write to %s, pausing", path);
 		sleep(PAUSE_S);
 	}

@@ -182,7 +182,6 @@ static void forget(struct scan *scan)
 
 void scan_look(struct scan *scan)
 {
-	struct dirent *entry;
 	DIR *dir = opendir(".");
 
 	if (!dir) {
@@ -192,6 +191,8 @@ void scan_look(struct scan *scan)
 	for (size_t i = 0; i < scan->count; i++)
 		scan->services[i].seen = false;
 	for (;;) {
+		struct dirent *entry;
+
 		errno = 0;
 		entry = readdir(dir);
 		if (!entry)
@@ -240,10 +241,11 @@ static int open_service(const struct scan_service *s, bool log)
 {
 	pid_t pid = log ? s->log_pid : s->pid;
 	char path[SCAN_NAME_BYTES + 4];
-	char proc[40];
 	int fd = -1;
 
 	if (pid) {
+		char proc[40];
+
 		snprintf(proc, sizeof(proc), "/proc/%ld/cwd", (long)pid);
 		fd = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}

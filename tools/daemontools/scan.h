@@ -8,8 +8,8 @@
  *
  * A service is known by device and inode, not by name: a directory may be
  * renamed. Its pipe lives as long as it does, so that what stands in it
- * survives the death of either side. Nothing here is allocated after
- * scan_init(); what fails is reported and tried again at the next scan.
+ * survives the death of either side. What fails, for want of memory or
+ * descriptors too, is reported and tried again at the next scan.
  */
 
 #include <sys/types.h>
