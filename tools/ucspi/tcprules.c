@@ -5,8 +5,8 @@
  * fds         0 the rules, 2 complaints
  * exits       EXIT_DONE when the new cdb is in place and durable,
  *             EXIT_REJECT for misuse or a line that cannot be parsed,
- *             EXIT_RETRY when files cannot be read or written;
- *             unless it exits EXIT_DONE the old cdb stands
+ *             EXIT_RETRY when files cannot be read or written; the old cdb
+ *             stands then, unless syncing the directory was what failed
  */
 #include <fcntl.h>
 #include <stdlib.h>
