@@ -46,7 +46,7 @@ services_make() {
 	E
 	service "$house" qmail-smtpd <<-E
 		exec envdir ./env sh -c '
-			exec tcpserver -vDRHl0 -x "$house/control/tcp.smtp.cdb" \\
+			exec tcpserver -vDRH -l "\`sed 1q $house/control/me\`" -x "$house/control/tcp.smtp.cdb" \\
 			-c "\${CONCURRENCY-100}" $(as "$house" qmaild)\\
 			-- "\${IP-127.0.0.1}" "\${PORT-25}" qmail-smtpd
 		'

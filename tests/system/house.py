@@ -17,6 +17,9 @@ import tempfile
 from waiting import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The library refuses lines over 2,048 bytes; messages may have longer ones.
+poplib._MAXLINE = 1 << 20
+
 DOMAIN = "example.test"
 PASSWORD = "s3cret-of-the-tests"
 
@@ -123,6 +126,13 @@ class House:
                 pass
         return text.decode(errors="replace")
 
+    def story(self):
+        """What one wants to see when a test failed."""
+        files = "\n".join(map(str, self.queue_files()))
+        logs = "\n".join(f"-- {name}\n{self.log(name)[-1500:]}" for name in
+                         ("qmail-send", "qmail-queued", "qmail-smtpd"))
+        return f"queue:\n{files}\n{logs}"
+
     def set_clock(self, offset_s):
         self.clock.write_text(str(offset_s))
 
@@ -156,7 +166,8 @@ class House:
         def enough():
             found = self.messages(user, domain)
             return found if len(found) >= count else None
-        return wait_for(enough, timeout, f"{count} messages for {user}")
+        return wait_for(enough, timeout, lambda: (
+            f"{count} messages for {user}\n{self.story()}"))
 
     # ---- the queue ----
 
@@ -170,4 +181,4 @@ class House:
 
     def wait_queue_empty(self, timeout=60):
         wait_for(lambda: not self.queue_files("new", "mess", "bounce"), timeout,
-                 "an empty queue")
+                 lambda: f"an empty queue\n{self.story()}")
