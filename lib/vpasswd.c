@@ -230,10 +230,31 @@ static bool rewrite(struct vpasswd_edit *edit, struct view name,
 	return had;
 }
 
-void vpasswd_edit_put(struct vpasswd_edit *edit,
-		      const struct vpasswd_record *record)
+static bool is_writable(const struct vpasswd_record *record)
 {
+	if (!vpasswd_is_field(record->name) || record->name.len == 0 ||
+	    !vpasswd_is_field(record->crypt) ||
+	    !vpasswd_is_field(record->gecos) ||
+	    !vpasswd_is_field(record->dir) ||
+	    !view_starts(record->dir, VIEW("/")) ||
+	    !vpasswd_is_field(record->quota))
+		return false;
+	/* The last field may have colons, but no line end. */
+	for (size_t i = 0; i < record->clear.len; i++)
+		if (record->clear.p[i] == '\n' || record->clear.p[i] == '\0')
+			return false;
+	return true;
+}
+
+int vpasswd_edit_put(struct vpasswd_edit *edit,
+		     const struct vpasswd_record *record)
+{
+	if (!is_writable(record)) {
+		errno = EINVAL;
+		return -1;
+	}
 	rewrite(edit, record->name, record);
+	return 0;
 }
 
 bool vpasswd_edit_remove(struct vpasswd_edit *edit, struct view name)

@@ -126,9 +126,13 @@ int vpasswd_edit_begin(struct vpasswd_edit *edit, int domainfd,
 bool vpasswd_edit_next(struct view *rest, struct vpasswd_record *record);
 bool vpasswd_edit_find(const struct vpasswd_edit *edit, struct view name,
 		       struct vpasswd_record *record);
-/* Replace the record of that name, or put a new one in its place by name. */
-void vpasswd_edit_put(struct vpasswd_edit *edit,
-		      const struct vpasswd_record *record);
+/*
+ * Replace the record of that name, or put a new one in its place by name.
+ * -1 with errno EINVAL, and nothing changed, for fields that would not be
+ * read again as they are.
+ */
+int vpasswd_edit_put(struct vpasswd_edit *edit,
+		     const struct vpasswd_record *record) MUST_USE;
 bool vpasswd_edit_remove(struct vpasswd_edit *edit, struct view name);
 /* -1 with errno. The lock is held until edit_free in any case. */
 int vpasswd_edit_commit(struct vpasswd_edit *edit) MUST_USE;

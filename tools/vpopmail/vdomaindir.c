@@ -29,8 +29,9 @@ static enum va_code as_owner(const struct vdomaindir *d,
 	if (pid == -1)
 		goto lost;
 	if (pid == 0) {
-		vtool_become(d->uid, d->gid);
-		vexit(work(d));
+		enum va_code result = vtool_become(d->uid, d->gid);
+
+		vexit(result == VA_SUCCESS ? work(d) : result);
 	}
 	if (spawn_wait(pid, &status) == -1)
 		goto lost;

@@ -78,8 +78,8 @@ static enum va_code set(struct vtool *tool, struct vaddress *address,
 	if (vpasswd_edit_find(&edit, str_view(&address->user), &record))
 		code = vuser_set_password(&record, password, store, &space);
 	if (code == VA_SUCCESS) {
-		vpasswd_edit_put(&edit, &record);
-		if (vpasswd_edit_commit(&edit) == -1) {
+		if (vpasswd_edit_put(&edit, &record) == -1 ||
+		    vpasswd_edit_commit(&edit) == -1) {
 			warn_errno("cannot write %s/vpasswd",
 				   str_c(&domain.dir));
 			code = VA_COULD_NOT_UPDATE_FILE;

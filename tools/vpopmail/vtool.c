@@ -11,7 +11,6 @@
 #include "lib/password.h"
 #include "lib/sig.h"
 #include "lib/vname.h"
-#include "tools/vpopmail/vexit.h"
 
 void vtool_init(struct vtool *tool, const char *name)
 {
@@ -106,22 +105,24 @@ bool vtool_stores_clear(struct vtool *tool)
 	vexit_error(VA_NO_AUTH_CONNECTION);
 }
 
-void vtool_become(uid_t uid, gid_t gid)
+enum va_code vtool_become(uid_t uid, gid_t gid)
 {
 	if (geteuid() == 0 && uid == 0) {
 		warn("refusing to work on a domain that belongs to root");
-		vexit_error(VA_BAD_UID);
+		return VA_BAD_UID;
 	}
 	if (ids_become(uid, gid) == -1) {
 		warn_errno("cannot become uid %ld gid %ld", (long)uid,
 			   (long)gid);
-		vexit_error(VA_BAD_UID);
+		return VA_BAD_UID;
 	}
+	return VA_SUCCESS;
 }
 
 int vtool_enter_domain(struct vtool *tool, struct view domain,
 		       struct vdomain *found)
 {
+	enum va_code code;
 	int fd;
 
 	switch (vdomain_find(tool->homefd, domain, found)) {
@@ -133,7 +134,9 @@ int vtool_enter_domain(struct vtool *tool, struct view domain,
 		warn_errno("cannot read users/cdb");
 		vexit_error(VA_NO_AUTH_CONNECTION);
 	}
-	vtool_become(found->uid, found->gid);
+	code = vtool_become(found->uid, found->gid);
+	if (code != VA_SUCCESS)
+		vexit_error(code);
 	fd = vdomain_open(found);
 	if (fd == -1) {
 		warn_errno("cannot open %s", str_c(&found->dir));

@@ -12,6 +12,7 @@
 #include "lib/ids.h"
 #include "lib/str.h"
 #include "lib/vdomain.h"
+#include "tools/vpopmail/vexit.h"
 
 struct vtool {
 	int homefd;      /* qmail's */
@@ -40,8 +41,11 @@ void vtool_check_password(struct view password);
 /* Does control/storeclear ask for clear passwords to be kept as well? */
 bool vtool_stores_clear(struct vtool *tool);
 
-/* Become its owner. Without root, being that already is enough. */
-void vtool_become(uid_t uid, gid_t gid);
+/*
+ * Become its owner. Without root, being that already is enough. VA_SUCCESS,
+ * or VA_BAD_UID after saying why on stderr.
+ */
+enum va_code vtool_become(uid_t uid, gid_t gid) MUST_USE;
 /* Find the domain, become its owner, open its directory. */
 int vtool_enter_domain(struct vtool *tool, struct view domain,
 		       struct vdomain *found);

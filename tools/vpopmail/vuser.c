@@ -33,7 +33,8 @@ static enum va_code fill(struct vpasswd_record *record,
 	}
 	vquota_format(quota, &limit);
 	record->quota = str_view(quota);
-	if (!vpasswd_is_field(record->gecos))
+	if (!vpasswd_is_field(record->gecos) ||
+	    (user->hashed && !vpasswd_is_field(user->password)))
 		return VA_BAD_CHAR;
 	if (user->none)
 		return VA_SUCCESS;
@@ -41,7 +42,7 @@ static enum va_code fill(struct vpasswd_record *record,
 		return vuser_set_password(record, user->password,
 					  user->store_clear, crypt);
 	record->crypt = user->password;
-	return vpasswd_is_field(record->crypt) ? VA_SUCCESS : VA_BAD_CHAR;
+	return VA_SUCCESS;
 }
 
 static enum va_code make_folder(int domainfd, const char *name)
@@ -78,8 +79,8 @@ enum va_code vuser_add(struct vpasswd_edit *edit, struct view domain_dir,
 	code = fill(&record, user, &crypt, &quota);
 	if (code == VA_SUCCESS)
 		code = make_folder(edit->domainfd, str_c(&name));
-	if (code == VA_SUCCESS)
-		vpasswd_edit_put(edit, &record);
+	if (code == VA_SUCCESS && vpasswd_edit_put(edit, &record) == -1)
+		code = VA_BAD_CHAR;
 	str_wipe(&crypt);
 	str_free(&quota);
 	str_free(&dir);
