@@ -7,11 +7,13 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/in.h"
+#include "lib/linger.h"
 #include "lib/out.h"
 
 #define LOG_IN_MS (600 * 1000) /* in all; RFC 1939: at least 10 minutes */
 #define LINE_MAX_BYTES 1024
 #define ERRORS_MAX 10
+#define FAREWELL_MS 5000 /* for the last reply to leave */
 
 struct parser {
 	struct in in; /* first: the reader below finds us by it */
@@ -20,6 +22,7 @@ struct parser {
 	struct str user;
 	struct credentials *credentials;
 	unsigned errors;
+	bool lingers; /* we end it, not the client */
 	bool over;
 	bool complete;
 	char in_space[LINE_MAX_BYTES];
@@ -77,7 +80,7 @@ static void refuse(struct parser *p, const char *text)
 	if (++p->errors >= ERRORS_MAX) {
 		parser_log("closed: too many errors", view_make(NULL, 0));
 		reply(p, "-ERR too many errors");
-		p->over = true;
+		p->over = p->lingers = true;
 		return;
 	}
 	out_put_c(&p->out, "-ERR ");
@@ -167,7 +170,7 @@ static void do_other(struct parser *p, struct view verb)
 	}
 	parser_log("closed: not POP3", view_make(NULL, 0));
 	reply(p, "-ERR this is a POP3 server");
-	p->over = true;
+	p->over = p->lingers = true;
 }
 
 static void do_quit(struct parser *p)
@@ -211,7 +214,7 @@ static void next_command(struct parser *p, struct str *line)
 	case IN_TIMEOUT:
 		parser_log("closed: timeout", view_make(NULL, 0));
 		reply(p, "-ERR timeout");
-		p->over = true;
+		p->over = p->lingers = true;
 		break;
 	case IN_EOF:
 	case IN_ERROR:
@@ -249,6 +252,7 @@ enum parser_result parser_run(const char *greeting,
 	struct parser p;
 	struct str line = { 0 };
 	bool complete;
+	bool flushed;
 
 	init(&p, credentials);
 	out_put_c(&p.out, "+OK ");
@@ -257,10 +261,12 @@ enum parser_result parser_run(const char *greeting,
 	str_reserve(&line, LINE_MAX_BYTES + 2);
 	while (!p.over)
 		next_command(&p, &line);
-	complete = p.complete && out_flush(&p.out) == 0;
-	if (!complete && out_flush(&p.out) == -1) {
-		/* The client is gone; so are we. */
-	}
+	/* Who was too slow is still told so. */
+	p.out.deadline_ms = clock_mono_ms() + FAREWELL_MS;
+	flushed = out_flush(&p.out) == 0;
+	complete = p.complete && flushed;
+	if (p.lingers && flushed)
+		linger(p.in.fd, p.out.fd);
 	str_wipe(&line);
 	str_free(&p.user);
 	explicit_bzero(p.in_space, sizeof(p.in_space));

@@ -5,6 +5,7 @@
 
 #include "lib/clock.h"
 #include "lib/die.h"
+#include "lib/linger.h"
 #include "popd/wire.h"
 
 #define READ_BYTES 65536
@@ -30,7 +31,7 @@ static void refuse_command(struct pop3 *p, const char *text)
 	}
 	refuse(p, "too many errors");
 	warn("closed: too many errors");
-	p->over = true;
+	p->over = p->lingers = true;
 }
 
 /* ---- arguments ---- */
@@ -320,8 +321,8 @@ static void next_command(struct pop3 *p, struct str *line)
 		break;
 	case IN_TIMEOUT:
 		warn("closed: timeout");
-		refuse(p, "[SYS/TEMP] timeout");
-		p->over = true;
+		refuse(p, "timeout");
+		p->over = p->lingers = true;
 		break;
 	case IN_EOF:
 	case IN_ERROR:
@@ -347,6 +348,8 @@ void pop3_serve(struct pop3 *p)
 		next_command(p, &line);
 	if (out_flush(&p->out) == -1)
 		warn_errno("lost: cannot write to the client");
+	else if (p->lingers)
+		linger(p->in.fd, p->out.fd);
 	str_free(&line);
 }
 

@@ -26,6 +26,7 @@ struct pop3 {
 	struct str text; /* what a reply is made of */
 	size_t last;     /* highest number retrieved, for LAST */
 	unsigned errors; /* in a row */
+	bool lingers;    /* we end it, not the client */
 	bool over;
 	char in_space[4096];
 	char out_space[16384];

@@ -189,6 +189,7 @@ static void answer_lost(struct message *m)
 	struct session *s = m->s;
 
 	s->over = true;
+	s->lingers = m->lost == IN_TIMEOUT;
 	session_log(s,
 		    m->lost == IN_TIMEOUT ? "closed: timeout in DATA"
 					  : "lost: client left in DATA",
@@ -249,7 +250,7 @@ static void finish(struct message *m)
 		refuse_for_queue(m->s, result, str_view(&m->q.text));
 	/* What follows would not be commands. */
 	if (!data_done(&m->data))
-		m->s->over = true;
+		m->s->over = m->s->lingers = true;
 }
 
 /* There is no queue that takes it: say so before the client sends it. */
@@ -262,7 +263,7 @@ static void refuse_early(struct message *m)
 	refuse_for_queue(m->s, result, str_view(&m->q.text));
 	/* It did not wait for 354: its message must not become commands. */
 	if (in_buffered(&m->s->in))
-		m->s->over = true;
+		m->s->over = m->s->lingers = true;
 }
 
 void message_receive(struct session *s)

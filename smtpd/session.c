@@ -7,6 +7,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/die.h"
+#include "lib/linger.h"
 #include "lib/qfile.h"
 #include "smtpd/message.h"
 
@@ -55,6 +56,7 @@ void session_end(struct session *s, unsigned code, const char *enhanced,
 		 const char *text)
 {
 	session_reply(s, code, enhanced, text);
+	s->lingers = true;
 	s->over = true;
 }
 
@@ -348,7 +350,8 @@ static void obey(struct session *s, struct view line)
 		reply_idle(s, 250, "2.0.0", "ok");
 		break;
 	case VERB_QUIT:
-		session_end(s, 221, "2.0.0", str_c(&s->policy->greeting));
+		session_reply(s, 221, "2.0.0", str_c(&s->policy->greeting));
+		s->over = true;
 		break;
 	case VERB_HELP:
 		reply_idle(s, 214, "2.0.0",
@@ -387,6 +390,7 @@ static bool check_line(struct session *s, struct str *line)
 static void lose(struct session *s, enum in_result how)
 {
 	s->over = true;
+	s->lingers = how == IN_TIMEOUT;
 	if (how != IN_TIMEOUT)
 		return;
 	session_log(s, "closed: timeout", view_make(NULL, 0));
@@ -437,7 +441,11 @@ int session_serve(struct session *s)
 	str_free(&line);
 	/* A client that was too slow is still told so. */
 	s->out.deadline_ms = clock_mono_ms() + FAREWELL_MS;
-	return out_flush(&s->out);
+	if (out_flush(&s->out) == -1)
+		return -1;
+	if (s->lingers)
+		linger(s->in.fd, s->out.fd);
+	return 0;
 }
 
 static struct view remote_ip(void)

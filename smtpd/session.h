@@ -29,6 +29,7 @@ struct session {
 	struct in in;
 	struct out out;
 	bool esmtp;      /* EHLO was said */
+	bool lingers;    /* we end it, not the client */
 	bool over;       /* no command will be read any more */
 	unsigned errors; /* in a row */
 	unsigned idle;   /* commands since mail was last accepted */
