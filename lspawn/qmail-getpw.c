@@ -168,6 +168,7 @@ int main(int argc, char **argv)
 	struct owner owner = { 0 };
 	struct ids ids = { 0 };
 	struct view local;
+	int code;
 
 	die_name("qmail-getpw");
 	if (argc != 2)
@@ -177,5 +178,8 @@ int main(int argc, char **argv)
 	if (!find_user(&ids, local, &owner))
 		take_alias(&ids, local, &owner);
 	ids_free(&ids);
-	return print(&owner);
+	code = print(&owner);
+	str_free(&owner.user);
+	str_free(&owner.home);
+	return code;
 }

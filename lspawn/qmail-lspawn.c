@@ -220,6 +220,14 @@ static void open_house(struct lspawn *my)
 		die_errno(EXIT_RETRY, "cannot read users/ids");
 }
 
+static void close_house(struct lspawn *my)
+{
+	str_free(&my->local_path);
+	str_free(&my->getpw_path);
+	ids_free(&my->ids);
+	close(my->homefd);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct spawner_ops ops = {
@@ -229,6 +237,7 @@ int main(int argc, char **argv)
 	};
 	struct lspawn my = { 0 };
 	struct spawner s = { .ops = &ops, .arg = &my };
+	int code;
 
 	die_name("qmail-lspawn");
 	if (argc != 2)
@@ -239,5 +248,7 @@ int main(int argc, char **argv)
 		die_errno(EXIT_RETRY, "cannot read control/timeoutdelivery");
 	if (spawner_init(&s) == -1)
 		die_errno(EXIT_RETRY, "cannot say hello to qmail-send");
-	return spawner_run(&s);
+	code = spawner_run(&s);
+	close_house(&my);
+	return code;
 }

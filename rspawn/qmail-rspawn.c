@@ -33,6 +33,7 @@ int main(int argc, char **argv)
 	struct rspawn my = { 0 };
 	struct spawner s = { .ops = &ops, .arg = &my };
 	int homefd;
+	int code;
 
 	(void)argv;
 	die_name("qmail-rspawn");
@@ -47,5 +48,7 @@ int main(int argc, char **argv)
 		die_errno(EXIT_RETRY, "cannot read control/timeoutdelivery");
 	if (spawner_init(&s) == -1)
 		die_errno(EXIT_RETRY, "cannot say hello to qmail-send");
-	return spawner_run(&s);
+	code = spawner_run(&s);
+	str_free(&my.path);
+	return code;
 }

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 import jobs
+from waiting import wait_for
 
 ROOT = os.geteuid() == 0
 MESSAGE = b"Subject: hello\n\nline\n.dot\nend"
@@ -36,6 +37,7 @@ class Server(threading.Thread):
         self.writes = []
         self.data = []
         self.connections = 0
+        self.ended = 0
         self.start()
 
     def run(self):
@@ -50,6 +52,7 @@ class Server(threading.Thread):
                     self.serve(sock)
                 except (OSError, ConnectionError):
                     pass
+            self.ended += 1
 
     def say(self, sock, reply):
         """False when the session is over."""
@@ -100,6 +103,10 @@ class Server(threading.Thread):
                 if not self.say(sock, self.replies[b"."]):
                     return
 
+    def settle(self):
+        """Wait until it has seen the end of what was said to it."""
+        wait_for(lambda: self.ended == self.connections, 10, "the end of the session")
+
     def close(self):
         self.listener.close()
 
@@ -148,7 +155,9 @@ def talk(instance):
         server = Server(replies, greeting)
         servers.append(server)
         instance.route(server)
-        return instance.remote(**kw) + (server,)
+        reports = instance.remote(**kw)
+        server.settle()
+        return reports + (server,)
 
     yield run
     for server in servers:
