@@ -89,6 +89,8 @@ PROGS += qmail-send
 qmail-send := send/qmail-send send/bounce send/channel send/config send/finish \
 	send/log send/message send/names send/reports send/retry \
 	send/schedule send/take send/verp send/work
+PROGS += qmail-start
+qmail-start := send/qmail-start send/syncmode
 
 # lspawn/
 PROGS += qmail-lspawn qmail-getpw qmail-newu

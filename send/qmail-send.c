@@ -5,11 +5,12 @@
  * runs as     qmails
  * fds         0 the log, 1 and 2 to and from qmail-lspawn, 3 and 4 to and
  *             from qmail-rspawn (each pair may be one socket); 5 and 6 are
- *             reserved
+ *             reserved; 7, if it is open, a socket whose other end belongs
+ *             to a qmail-queued that ends with us
  * signals     TERM: finish what is under way, then exit; ALRM: everything
  *             is due now; HUP: read locals and virtualdomains again
- * exits       EXIT_DONE after TERM, EXIT_RETRY when it cannot start or a
- *             spawner is gone
+ * exits       EXIT_DONE after TERM, EXIT_RETRY when it cannot start, a
+ *             spawner is gone, or that qmail-queued
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include "send/send.h"
 
 #define HELLO_WAIT_MS 60000
+#define QUEUED_FD 7
 #define MOVED_FD 10         /* our descriptors lie from here on */
 #define CLOCK_TOLERANCE_S 2 /* a smaller step back is none */
 
@@ -30,6 +32,8 @@ struct loop {
 	struct send send;
 	int signals;
 	size_t signals_no;
+	int queued; /* see QUEUED_FD; -1: not ours to watch */
+	size_t queued_no;
 	struct polls polls;
 	int64_t clock_offset_s; /* wall clock - monotonic */
 };
@@ -54,8 +58,9 @@ static int move_fd(int fd)
  * Out of the way of 0, 1 and 2, which libraries and children know as input,
  * output and errors; errors go to the log from here on.
  */
-static void move_descriptors(struct send *s)
+static void move_descriptors(struct loop *loop)
 {
+	struct send *s = &loop->send;
 	int fds[5];
 	int null;
 
@@ -64,6 +69,8 @@ static void move_descriptors(struct send *s)
 	null = open("/dev/null", O_RDWR);
 	if (null != 0 || dup2(0, 1) != 1 || dup2(fds[0], 2) != 2)
 		_exit(EXIT_RETRY);
+	loop->queued =
+		fcntl(QUEUED_FD, F_SETFD, FD_CLOEXEC) == -1 ? -1 : QUEUED_FD;
 	s->log.fd = fds[0];
 	s->channels[DUE_LOCAL].name = "local";
 	s->channels[DUE_LOCAL].out = fds[1];
@@ -121,7 +128,7 @@ static void start(struct loop *loop)
 	struct send *s = &loop->send;
 
 	umask(077);
-	move_descriptors(s);
+	move_descriptors(loop);
 	s->homefd = home_open();
 	if (s->homefd == -1)
 		cannot_start(s, "unable to switch to home directory");
@@ -209,6 +216,8 @@ static void wait_for_events(struct loop *loop)
 	s->again = false;
 	polls_reset(&loop->polls);
 	loop->signals_no = polls_add(&loop->polls, loop->signals, POLLIN);
+	if (loop->queued != -1)
+		loop->queued_no = polls_add(&loop->polls, loop->queued, POLLIN);
 	for (int c = 0; c < CHANNELS; c++)
 		channel_prepare(&s->channels[c], &loop->polls);
 	take_prepare(s, &loop->polls, &deadline);
@@ -216,6 +225,20 @@ static void wait_for_events(struct loop *loop)
 	work_prepare(s, &deadline);
 	if (polls_wait(&loop->polls, deadline) == -1)
 		die_errno(EXIT_RETRY, "poll");
+}
+
+/* Without it nothing can be queued, not even a bounce. */
+static void watch_queued(struct loop *loop)
+{
+	struct send *s = &loop->send;
+
+	if (loop->queued == -1 || !polls_ready(&loop->polls, loop->queued_no))
+		return;
+	log_line(&s->log, "alert: oh no! lost qmail-queued! dying...");
+	close(loop->queued);
+	loop->queued = -1;
+	s->lost = true;
+	s->exiting = true;
 }
 
 static bool may_exit(const struct send *s)
@@ -231,6 +254,7 @@ static void run(struct loop *loop)
 		wait_for_events(loop);
 		read_clock(loop);
 		obey_signals(loop);
+		watch_queued(loop);
 		work_send_pending(s, &loop->polls);
 		work_results(s);
 		finish_act(s, &loop->polls);
