@@ -54,6 +54,16 @@ static int move_fd(int fd)
 	return moved;
 }
 
+static int find_queued(void)
+{
+	struct stat st;
+
+	if (fstat(QUEUED_FD, &st) == -1 || !S_ISSOCK(st.st_mode) ||
+	    fcntl(QUEUED_FD, F_SETFD, FD_CLOEXEC) == -1)
+		return -1;
+	return QUEUED_FD;
+}
+
 /*
  * Out of the way of 0, 1 and 2, which libraries and children know as input,
  * output and errors; errors go to the log from here on.
@@ -69,8 +79,7 @@ static void move_descriptors(struct loop *loop)
 	null = open("/dev/null", O_RDWR);
 	if (null != 0 || dup2(0, 1) != 1 || dup2(fds[0], 2) != 2)
 		_exit(EXIT_RETRY);
-	loop->queued =
-		fcntl(QUEUED_FD, F_SETFD, FD_CLOEXEC) == -1 ? -1 : QUEUED_FD;
+	loop->queued = find_queued();
 	s->log.fd = fds[0];
 	s->channels[DUE_LOCAL].name = "local";
 	s->channels[DUE_LOCAL].out = fds[1];

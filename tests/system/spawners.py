@@ -165,7 +165,8 @@ class Send:
         self.pid = os.posix_spawn(
             self.home / "bin/qmail-send", ["qmail-send"], self.env,
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, to)
-                          for to, fd in enumerate(high)])
+                          for to, fd in enumerate(high)] +
+            [(os.POSIX_SPAWN_CLOSE, 7)])
         for fd in high + [log]:
             os.close(fd)
         for spawner in (self.local, self.remote):
