@@ -11,7 +11,7 @@
 #include "lib/str.h"
 
 #define LINGER_MS 2000
-#define LINGER_MAX_BYTES (1024 * 1024)
+#define LINGER_MAX_BYTES ((size_t)1 << 20)
 
 /* in and out may be the same. Nothing can be sent or read afterwards. */
 void linger(int in, int out);

@@ -332,11 +332,10 @@ int maildrop_read(struct maildrop *drop, size_t i)
 /* The number behind `,S=` or `,W=`; it must end where the field does. */
 static bool name_number(struct view base, char key, uint64_t *number)
 {
-	struct view field;
-
 	view_cut(&base, ',');
 	while (base.p) {
-		field = view_cut(&base, ',');
+		struct view field = view_cut(&base, ',');
+
 		if (field.len > 2 && field.p[0] == key && field.p[1] == '=')
 			return view_u64(view_from(field, 2), number);
 	}

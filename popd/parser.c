@@ -10,7 +10,7 @@
 #include "lib/linger.h"
 #include "lib/out.h"
 
-#define LOG_IN_MS (600 * 1000) /* in all; RFC 1939: at least 10 minutes */
+#define LOG_IN_MS 600000 /* in all; RFC 1939: at least 10 minutes */
 #define LINE_MAX_BYTES 1024
 #define ERRORS_MAX 10
 #define FAREWELL_MS 5000 /* for the last reply to leave */
@@ -89,7 +89,8 @@ static void refuse(struct parser *p, const char *text)
 
 /* ---- commands ---- */
 
-static void complete(struct parser *p, struct view user, struct view secret)
+static void accept_secret(struct parser *p, struct view user,
+			  struct view secret)
 {
 	struct str *text = &p->credentials->text;
 
@@ -127,7 +128,7 @@ static void do_pass(struct parser *p, struct view arg)
 	if (p->user.len == 0)
 		refuse(p, "USER first");
 	else
-		complete(p, str_view(&p->user), arg);
+		accept_secret(p, str_view(&p->user), arg);
 }
 
 static void do_apop(struct parser *p, struct view arg)
@@ -136,8 +137,8 @@ static void do_apop(struct parser *p, struct view arg)
 
 	arg = view_trim(arg);
 	blank = view_find_last(arg, ' ');
-	complete(p, view_trim(view_first(arg, blank)),
-		 view_from(arg, blank + 1));
+	accept_secret(p, view_trim(view_first(arg, blank)),
+		      view_from(arg, blank + 1));
 }
 
 static void do_capa(struct parser *p)

@@ -15,9 +15,9 @@
 #include "lib/str.h"
 #include "popd/maildrop.h"
 
-#define POP3_TIMEOUT_MS (1200 * 1000) /* RFC 1939: at least 10 minutes */
-#define POP3_LINE_MAX_BYTES 1024      /* RFC 2449: at least 255 */
-#define POP3_ERRORS_MAX 10            /* in a row */
+#define POP3_TIMEOUT_MS 1200000  /* RFC 1939: at least 10 minutes */
+#define POP3_LINE_MAX_BYTES 1024 /* RFC 2449: at least 255 */
+#define POP3_ERRORS_MAX 10       /* in a row */
 
 struct pop3 {
 	struct maildrop *drop; /* borrowed */

@@ -12,9 +12,9 @@
 #include "smtpd/session.h"
 
 #define HOPS_MAX 100
-#define RATE_MIN_BYTES 500                    /* a second; slower ones lose */
-#define DISCARD_MAX_BYTES (256 * 1024 * 1024) /* of what is refused anyway */
-#define TEXT_MAX_BYTES 400                    /* RFC 5321: 512 with the rest */
+#define RATE_MIN_BYTES 500                      /* a second; slower ones lose */
+#define DISCARD_MAX_BYTES (UINT64_C(256) << 20) /* of what is refused anyway */
+#define TEXT_MAX_BYTES 400 /* RFC 5321: 512 with the rest */
 
 struct message {
 	struct session *s;
@@ -61,10 +61,11 @@ static struct view cut_enhanced(struct view *text, struct view otherwise)
 static void append_shown(struct str *to, struct view text)
 {
 	text = view_first(text, TEXT_MAX_BYTES);
-	for (size_t i = 0; i < text.len; i++)
-		str_append_byte(to, text.p[i] >= ' ' && text.p[i] <= '~'
-					    ? text.p[i]
-					    : '?');
+	for (size_t i = 0; i < text.len; i++) {
+		bool plain = text.p[i] >= ' ' && text.p[i] <= '~';
+
+		str_append(to, plain ? view_make(text.p + i, 1) : VIEW("?"));
+	}
 }
 
 static void refuse_for_queue(struct session *s, enum enqueue_result result,

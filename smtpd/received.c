@@ -14,7 +14,8 @@ static bool is_safe(char c)
 static void append_safely(struct str *to, struct view v)
 {
 	for (size_t i = 0; i < v.len; i++)
-		str_append_byte(to, is_safe(v.p[i]) ? v.p[i] : '?');
+		str_append(to,
+			   is_safe(v.p[i]) ? view_make(v.p + i, 1) : VIEW("?"));
 }
 
 static struct view or_unknown(struct view v)

@@ -14,7 +14,7 @@
 #define COMMAND_MAX_BYTES 4096 /* RFC 5321 section 4.5.3.1: at least 512 */
 #define ERRORS_MAX 10          /* in a row */
 #define IDLE_MAX 5000          /* commands that bring no mail */
-#define RECIPIENTS_MAX_BYTES (4 * 1024 * 1024)
+#define RECIPIENTS_MAX_BYTES ((size_t)4 << 20)
 #define HELO_MAX_BYTES 300
 #define FAREWELL_MS 5000 /* for the last reply to leave */
 
