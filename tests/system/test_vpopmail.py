@@ -271,6 +271,17 @@ def test_a_domain_can_have_a_uid_of_its_own(place):
     out = place.run("vadddomain", "-i", "0", "root.test", "pw", want=234)
     assert out == "Error: running as invalid uid\n"
     assert "root.test" not in place.read("users/assign")
+    # Below a directory of somebody else, and below one of root.
+    root_base = place.top / "base"
+    root_base.mkdir()
+    for options in (), ("-d", str(root_base)):
+        place.run("vadddomain", "-i", "64791", "-g", str(GID), *options, "other.test", "pw")
+        dir = pathlib.Path(place.run("vdominfo", "-d", "other.test").strip())
+        for path in [dir, *dir.rglob("*")]:
+            assert (path.stat().st_uid, path.stat().st_gid) == (64791, GID), path
+        place.run("vadduser", "joe@other.test", "pw")
+        place.run("vdeldomain", "other.test")
+        assert not dir.exists()
 
 
 # ---- exit codes and texts ----

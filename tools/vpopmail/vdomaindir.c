@@ -83,6 +83,85 @@ static bool is_empty(int fd)
 }
 
 /*
+ * Make a directory and give it away. Root may do this where others can write:
+ * what is opened is root's own and empty, or it is left alone.
+ */
+static int make_for(int parent, const char *name, uid_t uid, gid_t gid)
+{
+	struct stat st;
+	int result = -1;
+	int fd;
+
+	if (mkdirat(parent, name, 0700) == -1 && errno != EEXIST)
+		return -1;
+	fd = openat(parent, name,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == 0)
+		result = 0;
+	if (result == 0 && st.st_uid == 0 && is_empty(fd) &&
+	    (fchown(fd, uid, gid) == -1 || fchmod(fd, DOMAIN_MODE) == -1))
+		result = -1;
+	close(fd);
+	return result;
+}
+
+/* A link to another disk is fine, if what is there is the owner's. */
+static bool owns_domains(const struct vdomaindir *d, int base)
+{
+	struct stat st;
+
+	return fstatat(base, "domains", &st, 0) == 0 && st.st_uid == d->uid;
+}
+
+/*
+ * Where the owner of the domain may not make his directory himself, since
+ * what lies above belongs to another, root does.
+ */
+static int make_below(const struct vdomaindir *d, int base)
+{
+	struct stat st;
+	int domains;
+	int result;
+
+	if (owns_domains(d, base))
+		return 0;
+	if (fstat(base, &st) == -1)
+		return -1;
+	if (st.st_uid == 0) {
+		st.st_uid = d->uid;
+		st.st_gid = d->gid;
+	}
+	if (make_for(base, "domains", st.st_uid, st.st_gid) == -1)
+		return -1;
+	if (owns_domains(d, base))
+		return 0;
+	domains = openat(base, "domains",
+			 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (domains == -1)
+		return -1;
+	result = make_for(domains, d->domain, d->uid, d->gid);
+	close(domains);
+	return result;
+}
+
+static int make_as_root(const struct vdomaindir *d)
+{
+	int base = open_dir(AT_FDCWD, d->base);
+	int result;
+	int error;
+
+	if (base == -1)
+		return -1;
+	result = make_below(d, base);
+	error = errno;
+	close(base);
+	errno = error;
+	return result;
+}
+
+/*
  * Open domains/DOMAIN, making what is missing. A directory that holds
  * something and has no mark belongs to somebody else: EEXIST.
  */
@@ -94,10 +173,9 @@ static int open_domain(const struct vdomaindir *d)
 	int mark = -1;
 
 	str_appendf(&domains, "%s/domains", d->base);
-	if (mkdir(str_c(&domains), DOMAIN_MODE) == 0) {
-		if (chmod(str_c(&domains), DOMAIN_MODE) == -1)
-			warn_errno("cannot chmod %s", str_c(&domains));
-	}
+	if (mkdir(str_c(&domains), DOMAIN_MODE) == 0 &&
+	    chmod(str_c(&domains), DOMAIN_MODE) == -1)
+		warn_errno("cannot chmod %s", str_c(&domains));
 	parent = open_dir(AT_FDCWD, str_c(&domains));
 	str_free(&domains);
 	if (parent == -1)
@@ -199,15 +277,25 @@ static enum va_code remove_all(const struct vdomaindir *d)
 	fd = open_dir(AT_FDCWD, str_c(&parent));
 	if (fd == -1 && errno == ENOENT)
 		return VA_SUCCESS;
-	if (fd == -1 || vfolder_remove(fd, str_c(&name)) == -1) {
-		warn_errno("cannot remove %s", d->dir);
-		return VA_BAD_D_DIR;
-	}
-	return VA_SUCCESS;
+	if (fd != -1 && vfolder_remove(fd, str_c(&name)) == 0)
+		return VA_SUCCESS;
+	/* What lies above is another's: root takes the empty one away. */
+	if (fd != -1 && errno == EACCES && vfolder_empty(fd, str_c(&name)) == 0)
+		return VA_SUCCESS;
+	warn_errno("cannot remove %s", d->dir);
+	return VA_BAD_D_DIR;
 }
 
 enum va_code vdomaindir_make(const struct vdomaindir *d)
 {
+	if (d->uid == 0) {
+		warn("refusing to make a domain that belongs to root");
+		return VA_BAD_UID;
+	}
+	if (geteuid() == 0 && make_as_root(d) == -1) {
+		warn_errno("cannot make %s", d->dir);
+		return VA_COULD_NOT_MAKE_DOMAIN_DIR;
+	}
 	return as_owner(d, make);
 }
 
@@ -218,5 +306,10 @@ enum va_code vdomaindir_finish(const struct vdomaindir *d)
 
 enum va_code vdomaindir_remove(const struct vdomaindir *d)
 {
-	return as_owner(d, remove_all);
+	enum va_code code = as_owner(d, remove_all);
+
+	if (code != VA_SUCCESS || rmdir(d->dir) == 0 || errno == ENOENT)
+		return code;
+	warn_errno("cannot remove %s", d->dir);
+	return VA_BAD_D_DIR;
 }

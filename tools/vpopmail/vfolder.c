@@ -192,3 +192,8 @@ int vfolder_remove(int at, const char *name)
 	str_free(&gone);
 	return result;
 }
+
+int vfolder_empty(int at, const char *name)
+{
+	return empty_dir(at, name, 1);
+}

@@ -24,5 +24,7 @@ int vfolder_make(int at, const char *name) MUST_USE;
  * it half empty. What an interrupted call left goes too. -1 with errno.
  */
 int vfolder_remove(int at, const char *name) MUST_USE;
+/* Remove what a directory holds, and leave itself. -1 with errno. */
+int vfolder_empty(int at, const char *name) MUST_USE;
 
 #endif
