@@ -1,10 +1,14 @@
 """multilog: the same lines through the same script leave the same directory
 as Debian's, and either program carries on where the other stopped."""
 
+import collections
+import fcntl
+import glob
 import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -322,6 +326,92 @@ def test_killed_at_any_moment_it_keeps_what_it_had_written(keeper, bin, seed):
             previous = number
     assert previous > 1000
     assert lost <= kills * (CHUNK + 100)
+
+
+PACKET_LINES = 10
+SCRIPT = ("t", "s4096", "n1000", "!tr a-z A-Z", "./main")
+# Before main(), or unable to matter.
+DULL = {"execve", "brk", "arch_prctl", "set_tid_address", "set_robust_list", "rseq", "prlimit64",
+        "readlinkat", "readlink", "mprotect", "getrandom", "exit_group", "rt_sigreturn"}
+
+
+def full_pipe():
+    """All the input, in a pipe, as packets: a read takes one of them."""
+    read, write = packets()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 1 << 20)
+    for n in range(0, 300, PACKET_LINES):
+        os.write(write, b"".join(b"line %d\n" % i for i in range(n, n + PACKET_LINES)))
+    os.close(write)
+    return read
+
+
+def traced(keeper, bin, cwd, read, *options):
+    """Run multilog under strace; what strace wrote."""
+    trace = keeper.dir / "trace"
+    cwd.mkdir(exist_ok=True)
+    subprocess.run(["strace", "-qq", "-o", trace, *options, bin / "multilog", *SCRIPT],
+                   stdin=read, cwd=cwd, stderr=subprocess.DEVNULL)
+    return trace.read_text()
+
+
+def judge(main, label):
+    numbers = []
+    for path in files_of(main):
+        assert path.suffix != ".s" or path.stat().st_mode & 0o777 == 0o744, label
+        for line in path.read_bytes().lower().split(b"\n")[:-1]:
+            match = re.fullmatch(rb"@[0-9a-f]{24} line (\d+)", line)
+            assert match, (label, line)
+            numbers.append(int(match[1]))
+    assert numbers == sorted(set(numbers)), label
+    assert len(numbers) >= 300 - PACKET_LINES, label
+    left = {p.name for p in main.iterdir() if p.name[0] != "@"}
+    assert left == {"current", "lock", "state"}, (label, left)
+
+
+def experiments(keeper, bin):
+    read = full_pipe()
+    counts = collections.Counter(
+        line.split("(", 1)[0] for line in traced(keeper, bin, keeper.dir / "r", read).splitlines())
+    os.close(read)
+    judge(keeper.dir / "r/main", "undisturbed")
+    return [(call, n + 1) for call in sorted(counts) if call.isidentifier() and call not in DULL
+            for n in range(counts[call])]
+
+
+def kill_at(keeper, bin, call, n):
+    label = f"{call} {n}"
+    place = keeper.dir / label.replace(" ", "-")
+    read = full_pipe()
+    trace = traced(keeper, bin, place, read, f"--inject={call}:signal=KILL:when={n}")
+    assert "killed by SIGKILL" in trace, label
+    # The processor of a killed multilog may still be writing.
+    wait_for(lambda: not holders(place / "main/processed"), 10, "the processor to end")
+    assert run(bin / "multilog", *SCRIPT, stdin=read, cwd=place).returncode == 0
+    os.close(read)
+    judge(place / "main", label)
+    shutil.rmtree(place)
+
+
+def holders(path):
+    """Processes that have this file open."""
+    found = []
+    for fd in glob.glob("/proc/[0-9]*/fd/1"):
+        try:
+            found += [fd] if os.readlink(fd) == str(path) else []
+        except OSError:
+            pass
+    return found
+
+
+def test_a_sample_of_kills_at_syscalls_loses_one_read_at_most(keeper, bin):
+    for call, n in random.Random(5).sample(experiments(keeper, bin), 40):
+        kill_at(keeper, bin, call, n)
+
+
+@pytest.mark.soak
+def test_a_kill_at_any_syscall_loses_one_read_at_most(keeper, bin):
+    for call, n in experiments(keeper, bin):
+        kill_at(keeper, bin, call, n)
 
 
 # ---- trouble ----
