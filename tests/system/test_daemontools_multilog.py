@@ -247,6 +247,9 @@ OUTAGES = {
     "while processing": {"current": (0o644, b""), "previous": (0o744, b"all\n"),
                          "processed": (0o644, b"A"), "newstate": (0o644, b""),
                          "state": (0o644, b"5")},
+    "after processing": {"current": (0o644, b""), "previous": (0o744, b"all\n"),
+                         "processed": (0o744, b"ALL\n"), "newstate": (0o644, b"6"),
+                         "state": (0o644, b"5")},
     "old files stay": {"current": (0o644, b"cut"),
                        "@4000000037c219bf2ef02e94.s": (0o744, b"old\n")},
 }
@@ -262,18 +265,6 @@ def test_what_an_outage_has_left_is_set_aside_in_the_same_way(keeper, bin, name)
             (main / file).chmod(mode)
         feed(keeper, program / "multilog", ("./main",), [b"after\n"], keeper.dir / who)
     assert picture(keeper.dir / "ours") == picture(keeper.dir / "debian")
-
-
-def test_processed_output_that_was_complete_is_kept_once(keeper, bin):
-    # The original keeps the unprocessed copy too.
-    main = keeper.dir / "main"
-    main.mkdir()
-    for file, mode in (("current", 0o644), ("previous", 0o744), ("processed", 0o744)):
-        (main / file).write_bytes(file.encode())
-        (main / file).chmod(mode)
-    assert run(bin / "multilog", main, input=b"").returncode == 0
-    assert sorted((p.name[-2:], p.read_bytes()) for p in main.glob("@*")) == \
-        [(".s", b"processed"), (".u", b"current")]
 
 
 def files_of(main):
@@ -488,3 +479,17 @@ def test_a_fast_feeder_loses_no_line_over_many_files(keeper, bin):
     assert all_bytes(main) == lines
     assert all(98000 <= p.stat().st_size <= 100000 for p in old)
     assert all(p.stat().st_mode & 0o777 == 0o744 for p in old)
+
+
+def test_what_was_not_safely_written_is_not_called_safe(keeper, bin):
+    """fsync fails once; a second success would say nothing of the data."""
+    main = keeper.dir / "main"
+    trace = keeper.dir / "trace"
+    lines = b"abc\n" * 1500
+    result = run("strace", "-qq", "-o", trace, "--inject=fsync:error=EIO:when=1",
+                 bin / "multilog", "s4096", main, input=lines)
+    assert result.returncode == 0
+    assert "(INJECTED)" in trace.read_text()
+    assert b"unable to write" in result.stderr
+    assert [p.suffix for p in sorted(main.glob("@*"))] == [".u", ".s"]
+    assert all_bytes(main) == lines
