@@ -215,6 +215,12 @@ vdominfo := tools/vpopmail/vdominfo $(vtool) tools/vpopmail/vqmail \
 vdominfo.libs := -lcdb
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
+test_schedule := send/schedule
+test_retry := send/retry
+test_verp := send/verp
+test_bounce := send/bounce send/config send/reports send/verp
+test_send_parts := send/log send/names send/reports send/syncmode
+fuzz_reports := send/bounce send/config send/reports send/verp
 test_request := queue/request
 test_queue_envelope := queue/envelope
 test_slots := queue/slots

@@ -78,7 +78,7 @@ static void append_introduction(struct str *to, const struct config *config,
 static void append_paragraph(struct str *to, struct view address,
 			     struct view report)
 {
-	char before = '\0';
+	char last;
 
 	str_append_byte(to, '<');
 	for (size_t i = 0; i < address.len; i++) {
@@ -87,19 +87,19 @@ static void append_paragraph(struct str *to, struct view address,
 		str_append_byte(to, c < ' ' || c == 127 ? '_' : (char)c);
 	}
 	str_append_c(to, ">:\n");
-	before = '\n';
+	last = '\n';
 	for (size_t i = 0; i < report.len; i++) {
-		char c = report.p[i];
+		char before = i ? report.p[i - 1] : '\n';
 
-		if (c == '\n' && before == '\n')
-			c = '/';
-		else if (c != '\n' && c != '\t' &&
-			 ((unsigned char)c < ' ' || c == 127))
-			c = '?';
-		str_append_byte(to, c);
-		before = c;
+		last = report.p[i];
+		if (last == '\n' && before == '\n')
+			last = '/';
+		else if (last != '\n' && last != '\t' &&
+			 ((unsigned char)last < ' ' || last == 127))
+			last = '?';
+		str_append_byte(to, last);
 	}
-	if (before != '\n')
+	if (last != '\n')
 		str_append_byte(to, '\n');
 	str_append_byte(to, '\n');
 }
