@@ -310,48 +310,52 @@ static bool read_lookup(struct spawner_slot *slot)
 		return true;
 	if (got == -1 && errno == EAGAIN)
 		return false;
-	if (got <= 0) {
-		close_fd(&slot->from);
-		return false;
-	}
-	/* More than any lookup says is kept out, and does not parse then. */
-	if (slot->output.len + (size_t)got <= LOOKUP_MAX_BYTES)
+	if (got > 0 && slot->output.len + (size_t)got <= LOOKUP_MAX_BYTES) {
 		str_append(&slot->output, view_make(space, (size_t)got));
-	else
+		return true;
+	}
+	/* More than any lookup says does not parse, as an empty output. */
+	if (got > 0)
 		str_reset(&slot->output);
-	return true;
+	close_fd(&slot->from);
+	return false;
 }
 
-/* One packet of a worker; false when there is nothing more now. */
-static bool read_worker(struct spawner *s, struct spawner_slot *slot)
+/* What a worker says. */
+static void read_worker(struct spawner *s, struct spawner_slot *slot)
 {
 	int fd = -1;
 
 	switch (packet_receive(slot->from, &slot->output, &fd)) {
 	case PACKET_OK:
 		close_fd(&fd);
-		if (!slot->answered)
-			relay(s, slot);
-		return true;
+		relay(s, slot);
+		break;
 	case PACKET_BAD:
-		return true;
+		str_reset(&slot->output); /* parses as nonsense */
+		relay(s, slot);
+		break;
 	case PACKET_AGAIN:
-		return false;
+		return;
 	case PACKET_EOF:
 	case PACKET_ERROR:
-		close_fd(&slot->from);
-		return false;
+		break;
 	}
-	return false;
+	/* One word is all that counts; more could go on for ever. */
+	close_fd(&slot->from);
 }
 
 static void read_child(struct spawner *s, struct spawner_slot *slot)
 {
-	bool more = true;
-
-	while (more && slot->from != -1)
-		more = slot->is_lookup ? read_lookup(slot)
-				       : read_worker(s, slot);
+	if (slot->from == -1)
+		return;
+	if (!slot->is_lookup) {
+		read_worker(s, slot);
+		return;
+	}
+	while (read_lookup(slot)) {
+		/* It is bounded by LOOKUP_MAX_BYTES. */
+	}
 }
 
 static void say_late(struct spawner *s, struct spawner_slot *slot)
@@ -441,11 +445,12 @@ static void prepare(struct spawner *s, int64_t *deadline)
 		if (slot->pid)
 			polls_until(deadline, slot->deadline_ms);
 	}
-	s->polls_jobs = !s->closing && free_slot(s) && has_room(s);
+	s->polls_jobs = !s->closing && free_slot(s) &&
+			clock_mono_ms() >= s->hold_until_ms;
 	if (s->polls_jobs)
 		s->job_poll_no = polls_add(&s->polls, JOB_FD, POLLIN);
 	else if (!s->closing && free_slot(s))
-		polls_until(deadline, clock_mono_ms() + RETRY_MS);
+		polls_until(deadline, s->hold_until_ms);
 }
 
 static void act(struct spawner *s)
@@ -467,8 +472,10 @@ static void act(struct spawner *s)
 		/* Only SIGCHLD is caught. */
 	}
 	reap(s);
-	if (has_job)
+	if (has_job && has_room(s))
 		receive_job(s);
+	else if (has_job)
+		s->hold_until_ms = clock_mono_ms() + RETRY_MS;
 }
 
 /* How many jobs the descriptors we may have suffice for. */

@@ -61,7 +61,8 @@ struct spawner {
 	size_t slot_count;
 	struct spawner_slot *slots;
 	int signals;
-	bool closing; /* no job will come any more */
+	bool closing;          /* no job will come any more */
+	int64_t hold_until_ms; /* descriptors were short */
 	size_t job_poll_no;
 	bool polls_jobs;
 	struct polls polls;

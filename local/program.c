@@ -40,18 +40,14 @@ enum program_result program_code(struct verdict *v, int code)
 /* Keep what fits; the rest is read, so that the program can go on. */
 static void keep(struct verdict *v, struct view said)
 {
-	static const char cut[] = "\nError report too long, sorry.\n";
-
-	if (v->text.len > PROGRAM_TEXT_MAX)
+	if (v->is_full)
 		return;
-	str_append(&v->text, view_first(said, PROGRAM_TEXT_MAX + 1));
-	if (v->text.len <= PROGRAM_TEXT_MAX)
+	str_append(&v->text, said);
+	v->is_full = v->text.len > PROGRAM_TEXT_MAX;
+	if (!v->is_full)
 		return;
-	str_truncate(&v->text, PROGRAM_TEXT_MAX - (sizeof(cut) - 1));
-	str_append_c(&v->text, cut);
-	str_append_byte(&v->text, '\n');
-	while (v->text.len <= PROGRAM_TEXT_MAX)
-		str_append_byte(&v->text, '\n');
+	str_truncate(&v->text, PROGRAM_TEXT_MAX);
+	str_append_c(&v->text, "\nError report too long, sorry.\n");
 }
 
 /* false when nothing more is there now, or ever. */
@@ -92,8 +88,7 @@ static int collect(struct verdict *v, pid_t pid, int *from, int signals,
 		if (*from != -1 && fds[1].revents)
 			read_some(v, from);
 	}
-	while (*from != -1 && v->text.len <= PROGRAM_TEXT_MAX &&
-	       read_some(v, from)) {
+	while (*from != -1 && !v->is_full && read_some(v, from)) {
 		/* What it said last. */
 	}
 	return 0;

@@ -17,7 +17,7 @@
 #include "local/mbox.h"
 #include "local/program.h"
 
-#define COMMANDS_MAX_BYTES (1024 * 1024)
+#define COMMANDS_MAX_BYTES ((size_t)1024 * 1024)
 #define TEXT_MAX_BYTES 1500
 
 /* ---- what the sender is told ---- */

@@ -12,6 +12,7 @@
 struct verdict {
 	enum job_outcome outcome;
 	struct str text; /* lines; what programs said comes first */
+	bool is_full;    /* no more of what programs say */
 };
 
 /* Both append the words and return -1, for `return verdict_...`. */

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/message.h"
 #include "remote/client.h"
 #include "remote/encode.h"
 
-#define WINDOW 100 /* commands sent before their replies are read */
+#define WINDOW 100       /* commands sent before their replies are read */
+#define SLOWEST_RATE 500 /* bytes of a message a second */
 
 struct smtp {
 	const struct smtp_plan *plan;
@@ -17,6 +19,7 @@ struct smtp {
 	struct str host;       /* the address we are connected to */
 	struct encode measure; /* what the message is made of */
 	bool may_be_taken;     /* the last dot is sent */
+	bool broke_at_ehlo;    /* it may like HELO alone better */
 	bool has_8bitmime;
 	bool has_size;
 	bool has_smtputf8;
@@ -93,8 +96,9 @@ static bool say_hello(struct smtp *s, struct view verb)
 enum hello { HELLO_DONE, HELLO_LOST, HELLO_REFUSED, HELLO_GREETING };
 
 /* Greeting and EHLO or, where that is not known, HELO. */
-static enum hello hello(struct smtp *s, bool only_helo)
+static enum hello hello(struct smtp *s)
 {
+	bool only_helo = s->broke_at_ehlo;
 	unsigned code;
 
 	if (!client_reply(&s->client, s->plan->times.greeting))
@@ -102,15 +106,15 @@ static enum hello hello(struct smtp *s, bool only_helo)
 	if (s->client.reply.code != 220)
 		return HELLO_GREETING;
 	if (!only_helo) {
-		if (!say_hello(s, VIEW("EHLO ")))
+		s->broke_at_ehlo = !say_hello(s, VIEW("EHLO ")) ||
+				   s->client.reply.code == 421;
+		if (s->broke_at_ehlo)
 			return HELLO_LOST;
 		code = s->client.reply.code;
 		if (code == 250) {
 			note_abilities(s);
 			return HELLO_DONE;
 		}
-		if (code == 421)
-			return HELLO_LOST;
 		if (code < 500)
 			return HELLO_REFUSED;
 	}
@@ -324,6 +328,10 @@ static enum smtp_result send_message(struct smtp *s)
 	unsigned code;
 	bool sent;
 
+	/* One that takes a byte a minute must lose, too. */
+	s->client.out.deadline_ms =
+		clock_mono_ms() + s->plan->times.block +
+		(int64_t)(s->measure.bytes / SLOWEST_RATE) * 1000;
 	if (!encode_message(s->plan->job, &e, send_piece, s, &sent)) {
 		/* Half a message: only closing keeps it from being taken. */
 		outcome_set(s->outcome, JOB_DEFERRED,
@@ -404,9 +412,9 @@ static enum smtp_result transact(struct smtp *s)
 	return result == SMTP_NEXT ? send_message(s) : result;
 }
 
-static enum smtp_result session(struct smtp *s, bool only_helo)
+static enum smtp_result session(struct smtp *s)
 {
-	switch (hello(s, only_helo)) {
+	switch (hello(s)) {
 	case HELLO_DONE:
 		return transact(s);
 	case HELLO_LOST:
@@ -435,7 +443,6 @@ enum smtp_result smtp_deliver(const struct smtp_plan *plan,
 {
 	struct smtp s = { .plan = plan, .outcome = outcome };
 	enum smtp_result result = SMTP_NO_REACH;
-	bool only_helo = false;
 
 	if (!measure(&s)) {
 		outcome_set(outcome, JOB_DEFERRED,
@@ -443,21 +450,14 @@ enum smtp_result smtp_deliver(const struct smtp_plan *plan,
 		return SMTP_ENDED;
 	}
 	ipaddr_format(&s.host, ip);
-	for (;;) {
-		bool lost_it;
-
+	/* Some break at EHLO: once more, with HELO alone. */
+	for (int tries = 0; tries == 0 || (tries == 1 && s.broke_at_ehlo);
+	     tries++) {
 		if (client_connect(&s.client, ip, port, plan->times.connect) ==
 		    -1)
 			break;
-		result = session(&s, only_helo);
-		lost_it = result == SMTP_NEXT &&
-			  (s.client.trouble == CLIENT_LOST ||
-			   s.client.reply.code == 421);
+		result = session(&s);
 		client_close(&s.client);
-		/* Some break at EHLO: once more, with HELO alone. */
-		if (!lost_it || only_helo)
-			break;
-		only_helo = true;
 	}
 	if (result == SMTP_NO_REACH)
 		outcome_set(outcome, JOB_DEFERRED,

@@ -312,6 +312,70 @@ def test_few_descriptors_mean_fewer_jobs_not_an_end(instance):
     assert len(instance.new()) == 40
 
 
+def test_no_descriptor_left_means_waiting(instance):
+    import resource
+    peer = instance.start()
+    limits = resource.prlimit(peer.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(peer.process.pid, resource.RLIMIT_NOFILE, (6, limits[1]))
+    peer.send(*jobs.job(1, MESSAGE, b"s@x", [(0, b"box@h")], as_memfd=True))
+    peer.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        peer.result()
+    assert peer.process.poll() is None
+    peer.sock.settimeout(30)
+    resource.prlimit(peer.process.pid, resource.RLIMIT_NOFILE, limits)
+    assert peer.result() == (1, {0: ("K", "did 1+0+0\n")})
+
+
+def test_message_shorter_than_its_size_defers(instance):
+    packet, fd = jobs.job(1, MESSAGE, b"s@x", [(0, b"box@h")], as_memfd=True)
+    packet = packet.replace(jobs.record(jobs.SIZE, len(MESSAGE)), jobs.record(jobs.SIZE, 10000))
+    peer = instance.start()
+    peer.send(packet, fd)
+    assert peer.result()[1][0][0] == "Z"
+    assert instance.new() == []
+
+
+FAKE_WORKER = """#!/usr/bin/python3
+import socket, struct, sys, os, signal
+def record(kind, value):
+    return struct.pack("<QQ", kind, len(value)) + value
+def result(number, recipient, letter, text):
+    return (record(1, b"valija-job 1") + record(3, struct.pack("<Q", number)) +
+            record(32, struct.pack("<Q", recipient) + letter + text))
+sock = socket.socket(fileno=0)
+sock.recv(200000)
+try:
+    BODY
+except OSError:
+    pass
+"""
+
+
+@pytest.mark.parametrize("body, want", [
+    ("sock.send(b'garbage')", ("Z", "qmail-local said something odd.\n")),
+    ("sock.send(result(99, 0, b'K', b'lies')[:-3])", ("Z", "qmail-local said something odd.\n")),
+    ("sock.send(result(1, 77, b'K', b'other'))", ("Z", "No outcome was reported.\n")),
+    ("sock.send(result(99, 0, b'K', b'good'))", ("K", "good")),
+    ("sock.send(result(1, 0, b'X', b'odd letter'))", ("Z", "odd letter")),
+    ("[sock.send(result(1, 0, b'D', b'flood')) for _ in iter(int, 1)]", ("D", "flood")),
+    ("[sock.send(b'x' * 180000) for _ in iter(int, 1)]", ("Z", "qmail-local said something odd.\n")),
+    ("sock.send(result(1, 0, b'K', b'late end')); os.kill(os.getpid(), 9)", ("K", "late end")),
+    ("sock.shutdown(2)", ("Z", "qmail-local crashed.\n")),
+    ("sys.exit(100)", ("Z", "Unable to run qmail-local.\n")),
+])
+def test_whatever_a_worker_says_there_is_one_outcome(instance, body, want):
+    path = instance.home / "bin/qmail-local"
+    path.unlink()
+    path.write_text(FAKE_WORKER.replace("BODY", body))
+    path.chmod(0o755)
+    peer = instance.start()
+    for number in (1, 2):
+        peer.send(*jobs.job(number, MESSAGE, b"s@x", [(0, b"box@h")]))
+        assert peer.result() == (number, {0: want})
+    assert peer.close()[0] == 0
+
+
 @pytest.mark.root
 def test_root_is_never_delivered_as(instance):
     instance.allow(f"0 0\n0\n{instance.home}\n")
