@@ -9,6 +9,7 @@
 
 #include "lib/die.h"
 #include "lib/maildir.h"
+#include "lib/maildirsize.h"
 #include "popd/wire.h"
 
 #define UID_MAX_BYTES 70
@@ -447,22 +448,21 @@ void maildrop_uid(const struct maildrop *drop, size_t i, struct str *uid)
 
 /* What leaves the quota: Maildir++ counts no message marked T. */
 struct removed {
-	uint64_t bytes;
-	uint64_t count;
+	int64_t bytes;
+	int64_t count;
 };
 
 static void count_removed(const struct maildrop *drop, const struct message *m,
 			  struct removed *removed)
 {
-	struct view name = view_of(name_of(drop, m));
-	struct view flags = view_from(name, view_find(name, ':'));
 	uint64_t bytes;
+	bool trashed;
 
-	if (view_has(flags, 'T'))
-		return;
-	if (!name_number(base_of(drop, m), 'S', &bytes))
+	if (!maildirsize_of_name(view_of(name_of(drop, m)), &bytes, &trashed))
 		bytes = m->file_bytes;
-	removed->bytes += bytes;
+	if (trashed)
+		return;
+	removed->bytes += (int64_t)bytes;
 	removed->count++;
 }
 
@@ -519,27 +519,6 @@ static void move_to_cur(struct maildrop *drop, struct message *m)
 	str_free(&name);
 }
 
-/* Tell Maildir++'s quota what went; without maildirsize there is none. */
-static void update_quota(const struct maildrop *drop,
-			 const struct removed *removed)
-{
-	struct str line = { 0 };
-	int fd;
-
-	if (removed->count == 0)
-		return;
-	fd = openat(drop->fd, "maildirsize",
-		    O_WRONLY | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (fd == -1)
-		return;
-	str_appendf(&line, "-%llu -%llu\n", (unsigned long long)removed->bytes,
-		    (unsigned long long)removed->count);
-	if (write(fd, line.p, line.len) == -1)
-		warn_errno("cannot write to maildirsize");
-	str_free(&line);
-	close(fd);
-}
-
 size_t maildrop_commit(struct maildrop *drop)
 {
 	struct removed removed = { 0 };
@@ -556,7 +535,8 @@ size_t maildrop_commit(struct maildrop *drop)
 	for (size_t i = 0; i < drop->count; i++)
 		if (drop->messages[i].in_new && !drop->messages[i].deleted)
 			move_to_cur(drop, &drop->messages[i]);
-	update_quota(drop, &removed);
+	if (removed.count)
+		maildirsize_add(drop->fd, -removed.bytes, -removed.count);
 	errno = error;
 	return failed;
 }

@@ -532,7 +532,7 @@ def test_maildirsize_learns_what_left(site):
         for n in b"123":
             s.ask(b"DELE %c" % n)
         s.ask(b"QUIT")
-    assert size.read_text() == "1000S\n110 3\n-104 -2\n"
+    assert size.read_text().split() == ["1000S", "110", "3", "-104", "-2"]
 
 
 @pytest.mark.parametrize("which", ["Maildir", "new", "cur"])
