@@ -14,7 +14,7 @@
 #include "local/mbox.h"
 #include "local/program.h"
 
-#define COMMANDS_MAX_BYTES (64 * 1024 * 1024)
+#define COMMANDS_MAX_BYTES ((size_t)64 * 1024 * 1024)
 #define STICKY 01000
 
 /* ---- the home ---- */

@@ -57,9 +57,11 @@ static bool is_cut(struct view ext, size_t i)
 
 static void append_safe(struct str *name, struct view ext)
 {
-	for (size_t i = 0; i < ext.len; i++)
-		str_append_byte(name,
-				ext.p[i] == '.' ? ':' : ascii_lower(ext.p[i]));
+	for (size_t i = 0; i < ext.len; i++) {
+		char c = ascii_lower(ext.p[i]);
+
+		str_append_byte(name, (char)(c == '.' ? ':' : c));
+	}
 }
 
 /*

@@ -13,7 +13,7 @@
 #include "lib/out.h"
 
 #define LOCK_WAIT_MS 30000
-#define LOCK_PAUSE_NS (20 * 1000 * 1000)
+#define LOCK_PAUSE_NS 20000000L
 #define FILE_MODE 0600
 
 static const char from_[] = "From ";

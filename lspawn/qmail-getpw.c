@@ -67,6 +67,14 @@ static bool takes_mail(const struct ids *ids, const struct passwd *pw)
 	return st.st_uid == pw->pw_uid;
 }
 
+static void take_account(struct owner *owner, const struct passwd *pw)
+{
+	str_set_c(&owner->user, pw->pw_name);
+	str_set_c(&owner->home, pw->pw_dir);
+	owner->uid = pw->pw_uid;
+	owner->gid = pw->pw_gid;
+}
+
 /* Whether the first `len` bytes of local name a user; fills *owner. */
 static bool try_name(const struct ids *ids, struct view local, size_t len,
 		     struct owner *owner)
@@ -81,10 +89,7 @@ static bool try_name(const struct ids *ids, struct view local, size_t len,
 	str_free(&name);
 	if (!pw || !takes_mail(ids, pw))
 		return false;
-	str_set_c(&owner->user, pw->pw_name);
-	str_set_c(&owner->home, pw->pw_dir);
-	owner->uid = pw->pw_uid;
-	owner->gid = pw->pw_gid;
+	take_account(owner, pw);
 	owner->has_dash = len < local.len;
 	owner->ext = view_from(local, owner->has_dash ? len + 1 : len);
 	return true;
@@ -119,12 +124,10 @@ static void take_alias(const struct ids *ids, struct view local,
 		return;
 	}
 	pw = look_up("alias");
-	if (!pw)
+	if (pw)
+		take_account(owner, pw);
+	else
 		die(GETPW_NOALIAS, "there is no user alias");
-	str_set_c(&owner->user, pw->pw_name);
-	str_set_c(&owner->home, pw->pw_dir);
-	owner->uid = pw->pw_uid;
-	owner->gid = pw->pw_gid;
 }
 
 /* Without users/ids, every name is looked up. */

@@ -14,7 +14,7 @@
 #include "lib/home.h"
 #include "lspawn/assign.h"
 
-#define ASSIGN_MAX_BYTES (1024 * 1024 * 1024)
+#define ASSIGN_MAX_BYTES ((size_t)1024 * 1024 * 1024)
 
 static noreturn void bad_format(size_t number)
 {

@@ -41,7 +41,6 @@ int client_connect(struct client *client, const struct ipaddr *ip,
 {
 	struct sockaddr_storage address;
 	socklen_t len = ipaddr_to_socket(ip, port, &address);
-	int error;
 	int fd;
 
 	fd = socket(address.ss_family,
@@ -50,7 +49,8 @@ int client_connect(struct client *client, const struct ipaddr *ip,
 		return -1;
 	if (connect(fd, (struct sockaddr *)&address, len) == -1 &&
 	    finish_connect(fd, timeout_ms) == -1) {
-		error = errno;
+		int error = errno;
+
 		close(fd);
 		errno = error;
 		return -1;
@@ -97,12 +97,13 @@ static bool read_reply(struct client *client, int timeout_ms)
 {
 	enum reply_state state = REPLY_MORE;
 	struct view chunk;
-	size_t had;
 
 	client->in.timeout_ms = timeout_ms;
 	client->in.deadline_ms = clock_mono_ms() + timeout_ms;
 	reply_reset(&client->reply);
 	while (state == REPLY_MORE) {
+		size_t had;
+
 		if (in_chunk(&client->in, &chunk) != IN_OK)
 			return lost(client);
 		had = chunk.len;

@@ -9,7 +9,7 @@
 #include "remote/smtp.h"
 
 #define HOSTS_FILE "/etc/hosts"
-#define HOSTS_MAX_BYTES (16 * 1024 * 1024)
+#define HOSTS_MAX_BYTES ((size_t)16 * 1024 * 1024)
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
 

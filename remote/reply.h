@@ -16,7 +16,7 @@
 #include "lib/str.h"
 
 #define REPLY_TEXT_MAX 5000
-#define REPLY_MAX_BYTES (256 * 1024)
+#define REPLY_MAX_BYTES ((size_t)256 * 1024)
 
 enum reply_state {
 	REPLY_MORE, /* the piece is used up, the reply goes on */

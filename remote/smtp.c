@@ -200,18 +200,25 @@ static void take_rcpt_reply(struct smtp *s, struct outcome_recipient *rcpt)
  * how many have gone out, and how many replies have come.
  */
 struct row {
-	struct outcome_recipient **asked; /* the recipients that are sent */
+	size_t *asked; /* numbers of the recipients that are sent */
 	size_t count;
 	size_t sent;
 	size_t got;
 };
+
+/* Whose RCPT is command `at` of the row. */
+static struct outcome_recipient *asked(const struct smtp *s,
+				       const struct row *row, size_t at)
+{
+	return &s->outcome->recipients[row->asked[at - 1]];
+}
 
 static void put_command(struct smtp *s, const struct row *row)
 {
 	if (row->sent == 0)
 		put_mail(s);
 	else if (row->sent <= row->count)
-		put_rcpt(s, row->asked[row->sent - 1]->address);
+		put_rcpt(s, asked(s, row, row->sent)->address);
 	else
 		client_put(&s->client, VIEW("DATA\r\n"));
 }
@@ -267,7 +274,7 @@ static enum smtp_result converse(struct smtp *s, struct row *row)
 			return quit_connected(s, letter_of(code),
 					      " but sender was rejected");
 		if (row->got && !is_data)
-			take_rcpt_reply(s, row->asked[row->got - 1]);
+			take_rcpt_reply(s, asked(s, row, row->got));
 		/* 421: it closes, whatever was asked. */
 		if (code == 421)
 			return quit_connected(s, JOB_DEFERRED,
@@ -358,7 +365,7 @@ static void choose_recipients(struct smtp *s, struct row *row)
 		struct outcome_recipient *rcpt = &s->outcome->recipients[i];
 
 		if (!is_unsafe(rcpt->address)) {
-			row->asked[row->count++] = rcpt;
+			row->asked[row->count++] = i;
 			continue;
 		}
 		rcpt->state = OUTCOME_REFUSED;
@@ -396,7 +403,7 @@ static enum smtp_result transact(struct smtp *s)
 			    str_c(&s->host));
 		return SMTP_ENDED;
 	}
-	row.asked = calloc(s->outcome->count + 1, sizeof(struct row *));
+	row.asked = calloc(s->outcome->count + 1, sizeof(*row.asked));
 	if (!row.asked)
 		die(EXIT_RETRY, "out of memory");
 	choose_recipients(s, &row);
