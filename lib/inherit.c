@@ -18,18 +18,6 @@ static void guard_descriptors(void)
 			die_errno(EXIT_RETRY, "open /dev/null");
 }
 
-static void raise_limit(__rlimit_resource_t resource)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit) == -1)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(resource, &limit) == -1) {
-		/* What does not fit will say so when it happens. */
-	}
-}
-
 void inherit_reset(void)
 {
 	struct rlimit none = { 0 };
@@ -38,8 +26,6 @@ void inherit_reset(void)
 	sig_reset_all();
 	sig_ignore_write_signals();
 	umask(077);
-	raise_limit(RLIMIT_NOFILE);
-	raise_limit(RLIMIT_FSIZE);
 	if (setrlimit(RLIMIT_CORE, &none) == -1)
 		die_errno(EXIT_RETRY, "cannot forbid core dumps");
 }

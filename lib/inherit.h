@@ -11,8 +11,9 @@
  * For the first lines of main(): descriptors 0, 1 and 2 exist (a missing one
  * is /dev/null, so that nothing opened later becomes the client or the log),
  * signals are default and unblocked but for SIGPIPE and SIGXFSZ, which are
- * ignored, the umask is 077, soft limits on descriptors and file size are
- * the hard ones, and no core is dumped. Dies with EXIT_RETRY if it cannot.
+ * ignored, the umask is 077, and no core is dumped. Other limits stay:
+ * whoever set them wanted them, and what they forbid is an error like any
+ * other. Dies with EXIT_RETRY if it cannot.
  */
 void inherit_reset(void);
 

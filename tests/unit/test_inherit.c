@@ -75,26 +75,26 @@ static void test_signals_are_default_and_unblocked(void **s)
 	in_child(resets_signals);
 }
 
-static bool raises_limits(void)
+static bool keeps_limits(void)
 {
-	struct rlimit limit;
+	struct rlimit limit = { 0 };
 
 	if (getrlimit(RLIMIT_FSIZE, &limit) == -1)
 		return false;
-	limit.rlim_cur = 0;
+	limit.rlim_cur = 4096;
 	if (setrlimit(RLIMIT_FSIZE, &limit) == -1)
 		return false;
 	umask(0777);
 	inherit_reset();
-	return getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
-	       limit.rlim_cur == limit.rlim_max && umask(0) == 077 &&
-	       getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0;
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur == 4096 &&
+	       umask(0) == 077 && getrlimit(RLIMIT_CORE, &limit) == 0 &&
+	       limit.rlim_max == 0;
 }
 
-static void test_limits_and_umask_are_ours(void **s)
+static void test_umask_and_core_are_ours_and_other_limits_stay(void **s)
 {
 	(void)s;
-	in_child(raises_limits);
+	in_child(keeps_limits);
 }
 
 static void test_nodelay_is_for_tcp_and_harmless_elsewhere(void **s)
@@ -146,7 +146,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_missing_descriptors_become_dev_null),
 		cmocka_unit_test(test_signals_are_default_and_unblocked),
-		cmocka_unit_test(test_limits_and_umask_are_ours),
+		cmocka_unit_test(
+			test_umask_and_core_are_ours_and_other_limits_stay),
 		cmocka_unit_test(
 			test_nodelay_is_for_tcp_and_harmless_elsewhere),
 		cmocka_unit_test(test_linger_reads_until_the_peer_closes),
