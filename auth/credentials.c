@@ -20,12 +20,13 @@ enum credentials_result credentials_read(struct credentials *c)
 {
 	char space[CREDENTIALS_MAX_BYTES + 1];
 	size_t len = 0;
-	ssize_t got;
 	bool good;
 
 	*c = (struct credentials){ 0 };
 	while (len < sizeof(space)) {
-		got = read(CREDENTIALS_FD, space + len, sizeof(space) - len);
+		ssize_t got =
+			read(CREDENTIALS_FD, space + len, sizeof(space) - len);
+
 		if (got == -1 && errno == EINTR)
 			continue;
 		if (got == -1)

@@ -12,7 +12,7 @@
 #include "lib/out.h"
 
 #define FILE_MAX_BYTES 5120 /* longer ones are made anew */
-#define FRESH_S (15 * 60)   /* a full mailbox is not counted again before */
+#define FRESH_S 900L        /* a full mailbox is not counted again before */
 
 /* ---- the file ---- */
 

@@ -6,10 +6,10 @@
  * Courier and vpopmail. Line 1 is the quota, the others are signed numbers
  * of bytes and messages; their sums count.
  *
- *	switch (maildirsize_room(dirfd, &quota, size)) {
+ *	switch (maildirsize_room(fd, &quota, size)) {
  *	case MAILDIRSIZE_FITS:
  *		...deliver...
- *		maildirsize_add(dirfd, size, 1);
+ *		maildirsize_add(fd, size, 1);
  *
  * Where the file is absent, long, damaged, of another quota, or says that
  * the mailbox is full and is not quite new, messages are counted anew, and
@@ -32,15 +32,15 @@ enum maildirsize_result {
 	MAILDIRSIZE_ERROR, /* errno */
 };
 
-/* dirfd is the mailbox's root. May one message of `size` bytes come in? */
-enum maildirsize_result maildirsize_room(int dirfd, const struct vquota *quota,
+/* `at` is the mailbox's root. May one message of `size` bytes come in? */
+enum maildirsize_result maildirsize_room(int at, const struct vquota *quota,
 					 uint64_t size) MUST_USE;
 
 /* Note that messages came (or, with negative numbers, went). */
-void maildirsize_add(int dirfd, int64_t bytes, int64_t messages);
+void maildirsize_add(int at, int64_t bytes, int64_t messages);
 
 /* What the mailbox holds. 0, or -1 with errno. */
-int maildirsize_usage(int dirfd, const struct vquota *quota,
+int maildirsize_usage(int at, const struct vquota *quota,
 		      struct maildirsize *usage) MUST_USE;
 
 /*

@@ -10,7 +10,7 @@
 #include "lib/str.h"
 
 #define MD5_BYTES 16
-#define MD5_HEX (2 * MD5_BYTES)
+#define MD5_HEX 32
 
 struct md5 {
 	uint32_t state[4];

@@ -191,7 +191,7 @@ static void put_line(struct str *text, const struct vpasswd_record *record)
 static bool is_before(struct view a, struct view b)
 {
 	size_t len = a.len < b.len ? a.len : b.len;
-	int order = memcmp(a.p, b.p, len);
+	int order = len ? memcmp(a.p, b.p, len) : 0;
 
 	return order < 0 || (order == 0 && a.len < b.len);
 }

@@ -29,7 +29,7 @@
 #include "lib/cdbmap.h"
 #include "lib/str.h"
 
-#define VPASSWD_MAX_BYTES (64 * 1024 * 1024)
+#define VPASSWD_MAX_BYTES ((size_t)64 * 1024 * 1024)
 
 /* Bits of gid: what the account may not, or is. */
 enum vpasswd_flag {

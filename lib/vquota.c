@@ -3,7 +3,7 @@
 /* `123`, `10M`, `10MB`, `123S`: bytes. */
 static int parse_bytes(struct view part, uint64_t *bytes)
 {
-	uint64_t unit = 1;
+	unsigned shift = 0;
 	size_t digits = 0;
 	struct view suffix;
 
@@ -12,18 +12,18 @@ static int parse_bytes(struct view part, uint64_t *bytes)
 		digits++;
 	suffix = view_from(part, digits);
 	if (view_starts_nocase(suffix, VIEW("k")))
-		unit = 1024;
+		shift = 10;
 	else if (view_starts_nocase(suffix, VIEW("m")))
-		unit = 1024 * 1024;
+		shift = 20;
 	else if (view_starts_nocase(suffix, VIEW("g")))
-		unit = 1024 * 1024 * 1024;
-	if (unit > 1)
+		shift = 30;
+	if (shift)
 		suffix = view_from(suffix, 1);
 	if (suffix.len && !view_eq_nocase(suffix, VIEW("b")) &&
 	    !view_eq_nocase(suffix, VIEW("s")))
 		return -1;
 	if (!view_u64(view_first(part, digits), bytes) ||
-	    __builtin_mul_overflow(*bytes, unit, bytes))
+	    __builtin_mul_overflow(*bytes, (uint64_t)1 << shift, bytes))
 		return -1;
 	return 0;
 }

@@ -148,13 +148,14 @@ static void resolve(struct vtool *tool, struct options *o, struct vdomaindir *d)
 	if (o->user) {
 		struct passwd *pw = getpwnam(o->user);
 
-		if (!pw) {
+		if (pw) {
+			uid = pw->pw_uid;
+			gid = pw->pw_gid;
+			d->base = pw->pw_dir;
+		} else {
 			warn("no such user: %s", o->user);
 			vexit_error(VA_BAD_UID);
 		}
-		uid = pw->pw_uid;
-		gid = pw->pw_gid;
-		d->base = pw->pw_dir;
 	}
 	if (o->base)
 		d->base = o->base;

@@ -264,26 +264,34 @@ static enum va_code finish(const struct vdomaindir *d)
 	return VA_SUCCESS;
 }
 
+/* What lies above may be another's: then root takes the empty one away. */
+static int remove_below(int parent, const char *name)
+{
+	if (vfolder_remove(parent, name) == 0)
+		return 0;
+	return errno == EACCES ? vfolder_empty(parent, name) : -1;
+}
+
 static enum va_code remove_all(const struct vdomaindir *d)
 {
 	struct view path = view_of(d->dir);
 	size_t slash = view_find_last(path, '/');
 	struct str parent = { 0 };
-	struct str name = { 0 };
+	enum va_code code = VA_SUCCESS;
 	int fd;
 
 	str_set(&parent, view_first(path, slash ? slash : 1));
-	str_set(&name, view_from(path, slash + 1));
 	fd = open_dir(AT_FDCWD, str_c(&parent));
+	str_free(&parent);
 	if (fd == -1 && errno == ENOENT)
 		return VA_SUCCESS;
-	if (fd != -1 && vfolder_remove(fd, str_c(&name)) == 0)
-		return VA_SUCCESS;
-	/* What lies above is another's: root takes the empty one away. */
-	if (fd != -1 && errno == EACCES && vfolder_empty(fd, str_c(&name)) == 0)
-		return VA_SUCCESS;
-	warn_errno("cannot remove %s", d->dir);
-	return VA_BAD_D_DIR;
+	if (fd == -1 || remove_below(fd, d->dir + slash + 1) == -1) {
+		warn_errno("cannot remove %s", d->dir);
+		code = VA_BAD_D_DIR;
+	}
+	if (fd != -1)
+		close(fd);
+	return code;
 }
 
 enum va_code vdomaindir_make(const struct vdomaindir *d)

@@ -182,12 +182,12 @@ int main(int argc, char **argv)
 {
 	struct options o = { 0 };
 	struct vtool tool;
-	const char *letter;
 	int opt;
 
 	vtool_init(&tool, "vdominfo");
 	while ((opt = getopt(argc, argv, "vanugdtr")) != -1) {
-		letter = strchr(field_letters, opt);
+		const char *letter = strchr(field_letters, opt);
+
 		if (opt == 'v') {
 			vtool_version();
 		} else if (opt == 'a') {

@@ -21,13 +21,13 @@ static DIR *list_dir(int at, const char *name)
 {
 	int fd = open_dir(at, name);
 	DIR *dir;
-	int error;
 
 	if (fd == -1)
 		return NULL;
 	dir = fdopendir(fd);
 	if (!dir) {
-		error = errno;
+		int error = errno;
+
 		close(fd);
 		errno = error;
 	}

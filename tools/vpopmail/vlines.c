@@ -9,7 +9,7 @@
 #include "lib/lock.h"
 #include "lib/out.h"
 
-#define MAX_BYTES (256 * 1024 * 1024)
+#define MAX_BYTES ((size_t)256 * 1024 * 1024)
 
 static int load(struct vlines *lines)
 {
@@ -104,7 +104,7 @@ void vlines_add(struct vlines *lines, struct view line)
 static bool is_after(struct view other, struct view line)
 {
 	size_t len = other.len < line.len ? other.len : line.len;
-	int order = memcmp(other.p, line.p, len);
+	int order = len ? memcmp(other.p, line.p, len) : 0;
 
 	return order > 0 || (order == 0 && other.len > line.len);
 }

@@ -10,7 +10,7 @@
 #include "lib/password.h"
 
 /* The line may be longer than a password: the caller says so, not we. */
-#define LINE_MAX_BYTES (2 * PASSWORD_MAX_BYTES)
+#define LINE_MAX_BYTES 256
 
 /* The terminal must not stay mute when somebody types ^C. */
 static struct termios saved;

@@ -52,7 +52,8 @@ struct options {
 static void print_view(const char *label, struct view value)
 {
 	fputs(label, stdout);
-	fwrite(value.p, 1, value.len, stdout);
+	if (value.len)
+		fwrite(value.p, 1, value.len, stdout);
 	putchar('\n');
 }
 
@@ -71,8 +72,6 @@ static void append_usage(const struct vpasswd_record *record, struct str *to)
 	struct maildirsize size;
 	struct vquota quota;
 	struct str path = { 0 };
-	uint64_t bytes;
-	uint64_t messages;
 	int fd;
 
 	if (vquota_parse(record->quota, &quota) == -1 ||
@@ -87,8 +86,9 @@ static void append_usage(const struct vpasswd_record *record, struct str *to)
 		warn_errno("cannot count %s", str_c(&path));
 		str_append(to, VIEW("unknown"));
 	} else {
-		bytes = percent_of(size.bytes, quota.bytes);
-		messages = percent_of(size.messages, quota.messages);
+		uint64_t bytes = percent_of(size.bytes, quota.bytes);
+		uint64_t messages = percent_of(size.messages, quota.messages);
+
 		str_append_u64(to, bytes > messages ? bytes : messages);
 		str_append_byte(to, '%');
 	}
@@ -282,7 +282,11 @@ static void show_user(struct vtool *tool, const struct options *o,
 		warn_errno("cannot read %s/vpasswd.cdb", str_c(&domain.dir));
 		vexit_error(VA_NO_AUTH_CONNECTION);
 	}
+	close(fd);
 	str_wipe(&space);
+	str_free(&address.user);
+	str_free(&address.domain);
+	vdomain_free(&domain);
 }
 
 static void show_domain(struct vtool *tool, const struct options *o)
@@ -308,15 +312,18 @@ static void show_domain(struct vtool *tool, const struct options *o)
 		warn_errno("cannot read %s/vpasswd.cdb", str_c(&domain.dir));
 		vexit_error(VA_NO_AUTH_CONNECTION);
 	}
+	close(fd);
+	vdomain_free(&domain);
+	str_free(&name);
 }
 
 static void parse(struct options *o, int argc, char **argv)
 {
-	const char *letter;
 	int opt;
 
 	while ((opt = getopt(argc, argv, "vanpugcdqQClD:")) != -1) {
-		letter = strchr(field_letters, opt);
+		const char *letter = strchr(field_letters, opt);
+
 		if (opt == 'v') {
 			vtool_version();
 		} else if (opt == 'a') {
