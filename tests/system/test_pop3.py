@@ -157,10 +157,10 @@ def popup(site, *program, **kw):
     return Session(site, [site.home / "bin/qmail-popup", "pop.example.test", *argv], **kw)
 
 
-def pop3d(site, maildir="Maildir", **kw):
+def pop3d(site, maildir="Maildir", before=(), **kw):
     if os.getuid() == 0:
         kw.update(user=USER_UID, group=USER_UID, extra_groups=[])
-    return Session(site, [site.home / "bin/qmail-pop3d", maildir], cwd=site.home / "user", **kw)
+    return Session(site, [*before, site.home / "bin/qmail-pop3d", maildir], cwd=site.home / "user", **kw)
 
 
 # ---- log-in ----
@@ -621,6 +621,76 @@ def test_a_hundred_thousand_messages(site):
         assert all(s.line().startswith(b"+OK") for _ in range(1001))
     assert time.monotonic() - start < 30
     assert len(os.listdir(site.maildir / "cur")) == count - 1000
+
+
+# ---- faults ----
+
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+
+def injected(site, what, *more):
+    """strace arguments that break a system call, and the trace's path."""
+    (site.home / "traces").mkdir(exist_ok=True)
+    (site.home / "traces").chmod(0o777)
+    trace = site.home / "traces" / str(time.monotonic_ns())
+    return ["strace", "-f", "-qq", "-o", trace, *more, "-e", f"inject={what}"], trace
+
+
+@needs_strace
+@pytest.mark.parametrize("call", ["unlinkat", "renameat2", "getdents64", "read"])
+def test_f4_io_errors_are_said_and_lose_nothing(site, call):
+    """F4: EIO from each call that touches the Maildir."""
+    site.add("1.a", b"one\n", "cur")
+    site.add("2.b", b"two\n")
+    more = ["-P", site.maildir / "cur/1.a"] if call == "read" else []
+    before, trace = injected(site, f"{call}:error=EIO", *more)
+    s = pop3d(site, before=before)
+    if call == "getdents64":
+        assert s.line().startswith(b"-ERR [SYS/TEMP]")
+    elif call == "read":
+        s.line()
+        s.send(b"RETR 1")
+        # No last dot: the client knows that it is not all.
+        assert s.line() == b"+OK\r\n" and s.line() == b""
+    else:
+        s.line()
+        s.ask(b"DELE 1")
+        assert s.ask(b"QUIT")[:4] == (b"-ERR" if call == "unlinkat" else b"+OK\r")
+    s.end()
+    assert "(INJECTED)" in trace.read_text()
+    assert site.files() == {"unlinkat": ["cur/1.a", "cur/2.b:2,"], "renameat2": ["new/2.b"]}.get(
+        call, ["cur/1.a", "new/2.b"])
+
+
+@needs_strace
+def test_f1_kills_during_quit_lose_no_message_but_marked_ones(site):
+    """F1: SIGKILL before each removal and each move."""
+    for call in "unlinkat", "renameat2":
+        for n in 1, 2, 3:
+            for path in [p for f in ("new", "cur") for p in (site.maildir / f).iterdir()]:
+                path.unlink()
+            for i in range(6):
+                site.add(f"{i}.m", b"%d\n" % i)
+            before, trace = injected(site, f"{call}:signal=KILL:when={n}")
+            with pop3d(site, before=before) as s:
+                for marked in 1, 3, 5:
+                    s.ask(b"DELE %d" % marked)
+                assert s.ask(b"QUIT") == b""
+            assert "killed by SIGKILL" in trace.read_text()
+            left = [f.split("/")[1].split(":")[0] for f in site.files()]
+            assert len(left) == len(set(left)) and {"1.m", "3.m", "5.m"} <= set(left)
+            with pop3d(site) as s:
+                assert s.ask(b"STAT").split()[1] == b"%d" % len(left)
+
+
+@needs_strace
+def test_f7_interrupted_calls_are_repeated(site):
+    site.add("1.a", b"one\n")
+    before, trace = injected(site, "read,poll,write,sendto:error=EINTR:when=1+2")
+    with pop3d(site, before=before) as s:
+        assert s.multi(b"RETR 1") == b"one\r\n"
+        assert s.ask(b"QUIT").startswith(b"+OK")
+    assert "(INJECTED)" in trace.read_text()
 
 
 # ---- a client that others wrote ----

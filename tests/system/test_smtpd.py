@@ -963,6 +963,27 @@ def test_a_client_that_leaves_in_data_leaves_nothing(site):
     assert site.queued() == []
 
 
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_f7_interrupted_calls_are_repeated(site):
+    """F7: EINTR from every second read, poll and write."""
+    queue = Queued(site, finish=record(17, struct.pack("<Q", 5)))
+    del site.env["QMAILQUEUE"]
+    trace = site.home / "trace"
+    (site.home / "bin/qmail-smtpd").rename(site.home / "bin/traced")
+    (site.home / "bin/qmail-smtpd").write_text(
+        f"#!/bin/sh\nexec strace -qq -o {trace} -e inject=read,poll,write,sendto,recvfrom:error=EINTR:when=2+2 "
+        f"{site.home}/bin/traced\n")
+    (site.home / "bin/qmail-smtpd").chmod(0o755)
+    with site.session() as s:
+        s.ask(EHLO)
+        assert s.ask(ENVELOPE) == REPLY_352
+        assert code(s.ask(b"hi\r\n.\r\n")) == 250
+        assert code(s.ask(b"QUIT\r\n")) == 221
+    queue.join(10)
+    assert b"".join(v for k, v in queue.records if k == 2).endswith(b"\nhi\n")
+    assert "(INJECTED)" in trace.read_text()
+
+
 # ---- clients that others wrote ----
 
 
