@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/out.h"
+#include "lib/packet.h"
 #include "lib/record.h"
 
 #ifndef MFD_NOEXEC_SEAL /* since Linux 6.3 */
@@ -39,7 +40,8 @@ enum job_type { /* records of doc/delivery.md */
 		TYPE_OUTCOME = 32,
 };
 
-#define OUTCOME_HEAD_BYTES 9 /* recipient number, letter */
+#define OUTCOME_HEAD_BYTES 9  /* recipient number, letter */
+#define RESULT_HEAD_BYTES 256 /* protocol and number, and some to spare */
 
 static void begin(struct str *packet)
 {
@@ -237,6 +239,16 @@ void job_result_begin(struct str *packet, uint64_t number)
 {
 	begin(packet);
 	record_append_u64(packet, TYPE_NUMBER, number);
+}
+
+size_t job_text_share(size_t recipients)
+{
+	size_t overhead = RECORD_HEAD_BYTES + OUTCOME_HEAD_BYTES;
+	size_t share = (PACKET_MAX_BYTES - RESULT_HEAD_BYTES) /
+		       (recipients ? recipients : 1);
+
+	share = share > overhead ? share - overhead : 0;
+	return share < JOB_TEXT_MAX ? share : JOB_TEXT_MAX;
 }
 
 void job_result_add(struct str *packet, uint64_t recipient,

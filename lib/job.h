@@ -38,9 +38,9 @@ struct job {
 	struct view host;
 	struct view body;
 	bool smtputf8;
-	uint64_t size;       /* of the message */
-	struct view message; /* when inline (fd == -1) */
-	int fd;              /* sealed memfd, or -1; borrowed */
+	uint64_t size;          /* of the message */
+	struct view message;    /* when inline (fd == -1) */
+	int fd;                 /* sealed memfd, or -1; borrowed */
 	struct view recipients; /* RECIPIENT records; walk with job_next() */
 	/* For qmail-local: */
 	struct view user;
@@ -84,6 +84,8 @@ struct job_report {
 };
 
 void job_result_begin(struct str *packet, uint64_t number);
+/* How much text each of so many outcomes may have to fit one packet. */
+size_t job_text_share(size_t recipients);
 /* text is cut at JOB_TEXT_MAX. */
 void job_result_add(struct str *packet, uint64_t recipient,
 		    enum job_outcome outcome, struct view text);

@@ -38,15 +38,15 @@ static void send_result(struct str *packet)
 	str_free(packet);
 }
 
-/* Add an outcome; what does not fit one packet goes in several. */
-static void add_outcome(struct str *packet, uint64_t number, uint64_t recipient,
-			enum job_outcome outcome, struct view text)
+/* What of each outcome's text has room in a result for these recipients. */
+static size_t text_share(struct view recipients)
 {
-	if (packet->len + text.len + 64 > PACKET_MAX_BYTES) {
-		send_result(packet);
-		job_result_begin(packet, number);
-	}
-	job_result_add(packet, recipient, outcome, text);
+	struct job_recipient rcpt;
+	size_t count = 0;
+
+	while (job_next(&recipients, &rcpt))
+		count++;
+	return job_text_share(count);
 }
 
 static void answer_all(uint64_t number, struct view recipients,
@@ -55,9 +55,10 @@ static void answer_all(uint64_t number, struct view recipients,
 	struct str packet = { 0 };
 	struct job_recipient rcpt;
 
+	text = view_first(text, text_share(recipients));
 	job_result_begin(&packet, number);
 	while (job_next(&recipients, &rcpt))
-		add_outcome(&packet, number, rcpt.number, outcome, text);
+		job_result_add(&packet, rcpt.number, outcome, text);
 	send_result(&packet);
 }
 
@@ -108,6 +109,7 @@ static void relay(struct spawner *s, struct spawner_slot *slot)
 	struct job_recipient rcpt;
 	struct job_report report;
 	struct view at;
+	size_t share = text_share(recipients);
 
 	if (job_result_parse(str_view(&slot->output), &result) == -1) {
 		defer(s, slot, "", " said something odd.\n");
@@ -120,8 +122,8 @@ static void relay(struct spawner *s, struct spawner_slot *slot)
 			report.outcome = JOB_DEFERRED;
 			report.text = VIEW("No outcome was reported.\n");
 		}
-		add_outcome(&packet, slot->job.number, rcpt.number,
-			    report.outcome, report.text);
+		job_result_add(&packet, rcpt.number, report.outcome,
+			       view_first(report.text, share));
 	}
 	slot->answered = true;
 	send_result(&packet);

@@ -116,9 +116,10 @@ static size_t find_addresses(const struct settings *set, struct view host,
 			     struct ipaddr *ips, struct outcome *outcome)
 {
 	struct view relay = set->route.relay;
-	size_t count;
 
 	if (relay.len) {
+		size_t count;
+
 		if (route_literal(relay, &ips[0]) ||
 		    ipaddr_parse(relay, &ips[0]))
 			return 1;

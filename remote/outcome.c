@@ -4,9 +4,6 @@
 #include <stdlib.h>
 
 #include "lib/die.h"
-#include "lib/packet.h"
-
-#define RECORD_OVERHEAD 32 /* of an outcome in a result */
 
 void outcome_add(struct outcome *o, uint64_t number, struct view address)
 {
@@ -105,10 +102,9 @@ static enum job_outcome combine(const struct outcome *o,
 void outcome_result(const struct outcome *o, uint64_t number,
 		    struct str *packet)
 {
-	size_t share = (PACKET_MAX_BYTES - 256) / (o->count ? o->count : 1);
+	size_t share = job_text_share(o->count);
 	struct str text = { 0 };
 
-	share = share > RECORD_OVERHEAD ? share - RECORD_OVERHEAD : 0;
 	job_result_begin(packet, number);
 	for (size_t i = 0; i < o->count; i++) {
 		enum job_outcome letter = combine(o, &o->recipients[i], &text);

@@ -99,13 +99,14 @@ enum hello { HELLO_DONE, HELLO_LOST, HELLO_REFUSED, HELLO_GREETING };
 static enum hello hello(struct smtp *s)
 {
 	bool only_helo = s->broke_at_ehlo;
-	unsigned code;
 
 	if (!client_reply(&s->client, s->plan->times.greeting))
 		return HELLO_LOST;
 	if (s->client.reply.code != 220)
 		return HELLO_GREETING;
 	if (!only_helo) {
+		unsigned code;
+
 		s->broke_at_ehlo = !say_hello(s, VIEW("EHLO ")) ||
 				   s->client.reply.code == 421;
 		if (s->broke_at_ehlo)

@@ -472,11 +472,17 @@ def test_rspawn_defers_a_thousand_with_long_words(instance, rspawn):
     server = Server({b"RCPT": b"451 " + b"w" * 900 + b"\r\n"})
     instance.route(server)
     rspawn.send(*rjob(1, [(n, b"user%d@f" % n) for n in range(1000)]))
-    outcomes = {}
-    while len(outcomes) < 1000:
-        outcomes.update(rspawn.result()[1])
+    outcomes = rspawn.result()[1]
+    assert len(outcomes) == 1000
     assert {letter for letter, _ in outcomes.values()} == {"Z"}
     server.close()
+
+
+def test_rspawn_answers_for_many_in_one_packet(instance, rspawn):
+    (instance.home / "bin/qmail-remote").unlink()
+    rspawn.send(*rjob(1, [(n, b"") for n in range(6000)]))
+    outcomes = rspawn.result()[1]
+    assert {letter for letter, _ in outcomes.values()} == {"Z"} and len(outcomes) == 6000
 
 
 def test_rspawn_large_message(instance, rspawn):
