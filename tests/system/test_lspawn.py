@@ -30,6 +30,7 @@ class Instance:
             (self.home / name).mkdir()
         for name in ("qmail-lspawn", "qmail-local", "qmail-getpw", "qmail-newu"):
             shutil.copy(bin / name, self.home / "bin" / name)
+        (self.home / "bin/qmail-local").chmod(0o711)  # as installed
         self.mailbox = self.home / "u"
         self.mailbox.chmod(0o700)
         self.uid, self.gid = (UID, GID) if ROOT else (os.getuid(), os.getgid())
@@ -475,6 +476,13 @@ def test_newu_refuses_half_a_file_and_keeps_the_old(instance, text, dot):
     assert done.returncode == 111
     assert "bad format in users/assign" in done.stderr
     assert (instance.home / "users/cdb").read_bytes() == before
+    assert sorted(os.listdir(instance.home / "users")) == ["assign", "cdb", "ids"]
+
+
+def test_many_newu_at_once_leave_a_whole_file(instance):
+    running = [subprocess.Popen([instance.home / "bin/qmail-newu"]) for _ in range(12)]
+    assert [p.wait(30) for p in running] == [0] * 12
+    assert instance.deliver(b"box@h")[0] == "K"
     assert sorted(os.listdir(instance.home / "users")) == ["assign", "cdb", "ids"]
 
 
