@@ -615,7 +615,9 @@ def test_kill_at_random_points_loses_nothing(send):
             send.inject(MESSAGE, b"from-" + name + b"@far.example", rcpts)
         time.sleep(rng.random() * 0.1)
         send.stop(signal.SIGKILL)
+    runs = send.log().count("running\n")
     send.start()
+    send.wait_log("running\n", runs + 1)  # an earlier ALRM would end it
     rng.random = lambda: 1.0  # no more deferrals
 
     def drained():
