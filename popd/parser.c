@@ -232,13 +232,12 @@ static void flush_before_wait(void *arg)
 		p->over = true;
 }
 
-static void init(struct parser *p, struct credentials *credentials)
+static void init(struct parser *p, int in, int out,
+		 struct credentials *credentials)
 {
 	*p = (struct parser){ .credentials = credentials };
-	in_init(&p->in, STDIN_FILENO, p->in_space, sizeof(p->in_space),
-		LOG_IN_MS);
-	out_init(&p->out, STDOUT_FILENO, p->out_space, sizeof(p->out_space),
-		 LOG_IN_MS);
+	in_init(&p->in, in, p->in_space, sizeof(p->in_space), LOG_IN_MS);
+	out_init(&p->out, out, p->out_space, sizeof(p->out_space), LOG_IN_MS);
 	p->in.deadline_ms = clock_mono_ms() + LOG_IN_MS;
 	p->out.deadline_ms = p->in.deadline_ms;
 	p->in.before_wait = flush_before_wait;
@@ -247,7 +246,7 @@ static void init(struct parser *p, struct credentials *credentials)
 	p->in.read = read_line_part;
 }
 
-enum parser_result parser_run(const char *greeting,
+enum parser_result parser_run(int in, int out, const char *greeting,
 			      struct credentials *credentials)
 {
 	struct parser p;
@@ -255,7 +254,7 @@ enum parser_result parser_run(const char *greeting,
 	bool complete;
 	bool flushed;
 
-	init(&p, credentials);
+	init(&p, in, out, credentials);
 	out_put_c(&p.out, "+OK ");
 	reply(&p, greeting);
 	/* Never moved: a password in it is wiped where it lies. */

@@ -26,8 +26,8 @@ enum parser_result {
 	PARSER_OVER,   /* QUIT, a lost client, too many errors */
 };
 
-/* greeting: the banner's text, timestamp included. Uses descriptors 0, 1. */
-enum parser_result parser_run(const char *greeting,
+/* greeting: the banner's text, time stamp included. in, out: the client. */
+enum parser_result parser_run(int in, int out, const char *greeting,
 			      struct credentials *credentials) MUST_USE;
 
 /* A log line: `pid ip event`; detail is escaped. */

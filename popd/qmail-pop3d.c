@@ -13,6 +13,7 @@
 #include "lib/die.h"
 #include "lib/inherit.h"
 #include "lib/out.h"
+#include "lib/sandbox.h"
 #include "popd/maildrop.h"
 #include "popd/pop3.h"
 
@@ -33,6 +34,24 @@ static noreturn void refuse(const char *path)
 	_exit(EXIT_DONE);
 }
 
+/* The Maildir, and nothing else of this user's. */
+static int confine(const struct maildrop *drop)
+{
+	const struct landlock_path maildir = {
+		drop->fd, ".", LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_MOVE
+	};
+	const struct sandbox sandbox = {
+		.name = "qmail-pop3d",
+		.calls = SANDBOX_IO | SANDBOX_FILES_READ | SANDBOX_FILES_WRITE,
+		.paths = &maildir,
+		.path_count = 1,
+		.max_fds = 64,
+		.quiet = true,
+	};
+
+	return sandbox_enter(&sandbox);
+}
+
 int main(int argc, char **argv)
 {
 	static struct pop3 session;
@@ -45,7 +64,7 @@ int main(int argc, char **argv)
 	if (getuid() == 0 || geteuid() == 0)
 		die(EXIT_ROOT, "refusing to run as root");
 	inherit_nodelay(STDOUT_FILENO);
-	if (maildrop_open(&drop, argv[1]) == -1)
+	if (maildrop_open(&drop, argv[1]) == -1 || confine(&drop) == -1)
 		refuse(argv[1]);
 	pop3_init(&session, &drop);
 	pop3_serve(&session);

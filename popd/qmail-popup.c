@@ -27,6 +27,7 @@
 #include "lib/out.h"
 #include "lib/packet.h"
 #include "lib/ready.h"
+#include "lib/sandbox.h"
 #include "lib/spawn.h"
 #include "popd/parser.h"
 
@@ -56,6 +57,14 @@ static noreturn void die_temporarily(const char *what)
 
 /* ---- the parser's process ---- */
 
+/* It has the client, the log, and a socket to the monitor. */
+static const struct sandbox sandbox = {
+	.name = "qmail-popup",
+	.calls = SANDBOX_IO,
+	.max_fds = 16,
+	.quiet = true,
+};
+
 /* Root never reads a stranger's bytes. */
 static int give_up_root(void)
 {
@@ -84,8 +93,11 @@ static noreturn void parse(const struct str *timestamp, int sock)
 
 	if (give_up_root() == -1)
 		die_temporarily("cannot become qmaild (users/ids)");
+	if (sandbox_enter(&sandbox) == -1)
+		die_temporarily("cannot enter the sandbox");
 	str_append(&greeting, str_view(timestamp));
-	if (parser_run(str_c(&greeting), &credentials) == PARSER_LOG_IN &&
+	if (parser_run(STDIN_FILENO, STDOUT_FILENO, str_c(&greeting),
+		       &credentials) == PARSER_LOG_IN &&
 	    packet_send(sock, str_view(&credentials.text), -1) != PACKET_OK)
 		warn_errno("cannot reach the monitor");
 	str_wipe(&credentials.text);
