@@ -16,7 +16,7 @@
 /* Bytes are sent when this many have gathered. */
 #define BUFFER_BYTES 32768
 /* How long a peer may take no byte, or keep us waiting for its verdict. */
-#define STALL_MS (60 * 60 * 1000)
+#define STALL_MS (INT64_C(60) * 60 * 1000)
 /* While nobody listens: how often we look. */
 #define RETRY_MS 100
 /* No answer is longer: a record head, a code and a text. */
@@ -26,7 +26,7 @@
 /* Above the descriptors that a child of lib/spawn.h rearranges. */
 #define CHILD_HOME_FD 16
 /* qmail-queued drops clients that are silent for longer than 20 minutes. */
-#define QUIET_MS (60 * 1000)
+#define QUIET_MS INT64_C(60000)
 /* RFC 3461: ENVID 100, ORCPT 500 characters. */
 #define PARAM_MAX_BYTES 4096
 

@@ -133,15 +133,15 @@ int qfile_write_envelope(struct qfile_writer *w, struct view records,
 static int pwrite_all(int fd, const char *from, size_t size, uint64_t at)
 {
 	while (size) {
-		ssize_t put = pwrite(fd, from, size, (off_t)at);
+		ssize_t done = pwrite(fd, from, size, (off_t)at);
 
-		if (put == -1 && errno == EINTR)
+		if (done == -1 && errno == EINTR)
 			continue;
-		if (put == -1)
+		if (done == -1)
 			return -1;
-		from += put;
-		at += (uint64_t)put;
-		size -= (size_t)put;
+		from += done;
+		at += (uint64_t)done;
+		size -= (size_t)done;
 	}
 	return 0;
 }

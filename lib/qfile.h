@@ -30,7 +30,8 @@
 #define QFILE_FOOTER_BYTES 64
 #define QFILE_VERSION 1
 #define QFILE_ADDRESS_MAX 1003 /* qmail-queue's limit, code 11 */
-#define QFILE_ENVELOPE_MAX (256 * 1024 * 1024) /* a reader refuses more */
+#define QFILE_ENVELOPE_MAX                                                     \
+	(UINT64_C(256) * 1024 * 1024) /* a reader refuses more */
 
 /* Envelope records. */
 enum qfile_type {

@@ -180,7 +180,6 @@ static bool superblock_allows(struct view device, dev_t number)
 	struct str path = { 0 };
 	struct stat st;
 	bool yes = false;
-	unsigned compat;
 	int fd;
 
 	str_append_c(&path, "/dev/");
@@ -193,8 +192,9 @@ static bool superblock_allows(struct view device, dev_t number)
 	    st.st_rdev == number &&
 	    pread(fd, block, sizeof(block), EXT4_SUPERBLOCK_AT) ==
 		    (ssize_t)sizeof(block)) {
-		compat = block[EXT4_COMPAT_AT] |
-			 (unsigned)block[EXT4_COMPAT_AT + 1] << 8;
+		unsigned compat = block[EXT4_COMPAT_AT] |
+				  (unsigned)block[EXT4_COMPAT_AT + 1] << 8;
+
 		yes = block[EXT4_MAGIC_AT] == 0x53 &&
 		      block[EXT4_MAGIC_AT + 1] == 0xef &&
 		      (compat & EXT4_COMPAT_HAS_JOURNAL) &&

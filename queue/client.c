@@ -131,14 +131,18 @@ struct client *client_open(struct server *server, int sock)
 	if (!slots_take(&server->slots, peer.uid, &kind))
 		return refuse_stranger(server, sock, &peer);
 	client = calloc(1, sizeof(*client));
-	if (!client)
+	if (client)
+		*client = (struct client){
+			.server = server,
+			.sock = sock,
+			.uid = peer.uid,
+			.pid = peer.pid,
+			.kind = kind,
+			.start_ms = clock_mono_ms(),
+			.heard_ms = clock_mono_ms(),
+		};
+	else
 		die(EXIT_RETRY, "out of memory");
-	client->server = server;
-	client->sock = sock;
-	client->uid = peer.uid;
-	client->pid = peer.pid;
-	client->kind = kind;
-	client->start_ms = client->heard_ms = clock_mono_ms();
 	return client;
 }
 

@@ -12,6 +12,7 @@
 #include "lib/durable.h"
 #include "lib/packet.h"
 #include "lib/record.h"
+#include "lib/sandbox.h"
 #include "lib/spawn.h"
 
 /* One that dies at once is not started more often than this. */
@@ -84,6 +85,23 @@ static int keep_descriptors(const struct committers *c, int sock)
 	return close_range(CHILD_FDS, ~0U, 0);
 }
 
+/* It syncs what it is handed and, in posix mode, the folder of that. */
+static int confine(void)
+{
+	const struct landlock_path folders = { CHILD_HOME, "queue/new",
+					       LANDLOCK_READ };
+	const struct sandbox sandbox = {
+		.name = "committer",
+		.calls = SANDBOX_IO | SANDBOX_FILES_READ,
+		.paths = &folders,
+		.path_count = 1,
+		.max_fds = 16,
+		.quiet = true,
+	};
+
+	return sandbox_enter(&sandbox);
+}
+
 static noreturn void child(const struct committers *c, int sock)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -92,6 +110,8 @@ static noreturn void child(const struct committers *c, int sock)
 	if (null == -1 || dup2(null, 0) == -1 || dup2(null, 1) == -1 ||
 	    keep_descriptors(c, sock) == -1)
 		die_errno(EXIT_RETRY, "committer: cannot place descriptors");
+	if (confine() == -1)
+		die_errno(EXIT_RETRY, "committer: cannot enter the sandbox");
 	serve(c->sync);
 }
 

@@ -131,5 +131,6 @@ int main(int argc, char **argv)
 	make(homefd, split, &format);
 	for (size_t i = 0; i < COUNT_OF(places); i++)
 		settle(homefd, &ids, format.split, &places[i]);
+	ids_free(&ids);
 	return EXIT_DONE;
 }

@@ -35,9 +35,11 @@ struct reader {
 static void append_plainly(struct str *to, struct view v)
 {
 	for (size_t i = 0; i < v.len; i++) {
-		unsigned char c = (unsigned char)v.p[i];
+		char c = v.p[i];
 
-		str_append_byte(to, c < ' ' || c == 127 ? '?' : v.p[i]);
+		if ((unsigned char)c < ' ' || c == 127)
+			c = '?';
+		str_append_byte(to, c);
 	}
 }
 
@@ -171,5 +173,9 @@ int main(int argc, char **argv)
 	list(&r, "mess");
 	if (out_flush(&r.out) == -1)
 		die_errno(EXIT_RETRY, "cannot write");
+	rewrite_free(&r.rewrite);
+	str_free(&r.line);
+	str_free(&r.plain);
+	str_free(&r.target);
 	return r.failed ? EXIT_RETRY : EXIT_DONE;
 }

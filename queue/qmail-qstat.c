@@ -52,11 +52,11 @@ int main(int argc, char **argv)
 	waiting = count(homefd, format.split, "new");
 	taken = count(homefd, format.split, "mess");
 	str_appendf(&text,
-		    "messages in queue: %llu\n"
-		    "messages in queue but not yet preprocessed: %llu\n",
-		    (unsigned long long)(taken + waiting),
-		    (unsigned long long)waiting);
+		    "messages in queue: %lu\n"
+		    "messages in queue but not yet preprocessed: %lu\n",
+		    taken + waiting, waiting);
 	if (write_all(STDOUT_FILENO, str_view(&text)) == -1)
 		die_errno(EXIT_RETRY, "cannot write");
+	str_free(&text);
 	return EXIT_DONE;
 }

@@ -126,7 +126,7 @@ int main(void)
 {
 	struct enqueue q;
 	int homefd;
-	int code;
+	int code = ENQUEUE_CODE_DONE;
 
 	die_name("qmail-queue");
 	die_retry_code(ENQUEUE_CODE_MEMORY);
@@ -142,9 +142,8 @@ int main(void)
 	enqueue_open(&q, homefd);
 	copy_message(&q);
 	copy_envelope(&q);
-	if (enqueue_close(&q) == ENQUEUE_DONE)
-		return ENQUEUE_CODE_DONE;
-	code = q.code;
+	if (enqueue_close(&q) != ENQUEUE_DONE)
+		code = q.code;
 	enqueue_free(&q);
 	return code;
 }

@@ -22,6 +22,7 @@
 #include "lib/home.h"
 #include "lib/ids.h"
 #include "lib/lock.h"
+#include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "queue/server.h"
 
@@ -31,8 +32,8 @@
 #define SLOTS_DEFAULT 200
 #define COMMITTERS_DEFAULT 8
 #define COMMITTERS_MAX 64
-#define IDLE_SECONDS (20 * 60)
-#define TOTAL_SECONDS (24 * 60 * 60)
+#define IDLE_SECONDS (UINT64_C(20) * 60)
+#define TOTAL_SECONDS (UINT64_C(24) * 60 * 60)
 
 /* Descriptors that are neither a client nor its file. */
 #define OTHER_FDS 40
@@ -212,6 +213,29 @@ static size_t slots_for_descriptors(uint64_t wanted)
 	return wanted;
 }
 
+/* From here on it needs the queue, and its settings again at SIGHUP. */
+static int confine(int homefd)
+{
+	const struct landlock_path paths[] = {
+		{ homefd, "queue",
+		  LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_MOVE |
+			  LANDLOCK_SOCKET },
+		{ homefd, "control", LANDLOCK_READ },
+		/* For committers that are started later. */
+		{ AT_FDCWD, "/dev/null", LANDLOCK_READ | LANDLOCK_WRITE },
+	};
+	const struct sandbox sandbox = {
+		.name = "qmail-queued",
+		.calls = SANDBOX_IO | SANDBOX_FILES_READ | SANDBOX_FILES_WRITE |
+			 SANDBOX_UNIX_SERVER | SANDBOX_PACKET | SANDBOX_FORK |
+			 SANDBOX_TIGHTEN,
+		.paths = paths,
+		.path_count = COUNT_OF(paths),
+	};
+
+	return sandbox_enter(&sandbox);
+}
+
 int main(int argc, char **argv)
 {
 	static struct server server;
@@ -245,10 +269,13 @@ int main(int argc, char **argv)
 	server.committer_count = options.committers;
 	server.idle_ms = (int64_t)options.idle_s * 1000;
 	server.total_ms = (int64_t)options.total_s * 1000;
+	if (confine(server.homefd) == -1)
+		die_errno(EXIT_RETRY, "cannot enter the sandbox");
 	server_open(&server, &format);
 	warn("listening, split %lu, sync %s", (unsigned long)format.split,
 	     format.sync == QSYNC_JOURNAL ? "journal" : "posix");
 	server_run(&server);
 	server_close(&server);
+	ids_free(&ids);
 	return EXIT_DONE;
 }

@@ -20,7 +20,7 @@
 #include "lib/str.h"
 
 /* All envelope records together; more is refused for good (31). */
-#define REQUEST_ENVELOPE_MAX (64 * 1024 * 1024)
+#define REQUEST_ENVELOPE_MAX (UINT64_C(64) * 1024 * 1024)
 
 enum request_kind {
 	REQUEST_MORE,    /* the input is used up */
