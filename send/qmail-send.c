@@ -20,6 +20,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/home.h"
+#include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "send/send.h"
 
@@ -121,6 +122,31 @@ static void load_format(struct send *s)
 	_exit(EXIT_RETRY);
 }
 
+/*
+ * It needs the queue, its settings again at SIGHUP and, in the children that
+ * queue bounces, qmail-queued. A program of QMAILQUEUE's would inherit the
+ * sandbox.
+ */
+static int confine(int homefd)
+{
+	const struct landlock_path paths[] = {
+		{ homefd, "queue",
+		  LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_MOVE },
+		{ homefd, "control", LANDLOCK_READ },
+	};
+	const struct sandbox sandbox = {
+		.name = "qmail-send",
+		.calls = SANDBOX_IO | SANDBOX_FILES_READ | SANDBOX_FILES_WRITE |
+			 SANDBOX_UNIX_CLIENT | SANDBOX_PACKET | SANDBOX_FORK,
+		.paths = paths,
+		.path_count = COUNT_OF(paths),
+	};
+	const char *program = getenv("QMAILQUEUE");
+
+	return program && *program ? sandbox_modest(&sandbox)
+				   : sandbox_enter(&sandbox);
+}
+
 static void catch_signals(struct loop *loop)
 {
 	static const int signals[] = { SIGTERM, SIGALRM, SIGHUP };
@@ -144,6 +170,8 @@ static void start(struct loop *loop)
 	catch_signals(loop);
 	load_control(s);
 	load_format(s);
+	if (confine(s->homefd) == -1)
+		cannot_start(s, "unable to enter the sandbox");
 	if (take_open(s) == -1)
 		_exit(EXIT_RETRY);
 	for (int c = 0; c < CHANNELS; c++)

@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,7 +26,6 @@
 #include "lib/ids.h"
 #include "lib/lock.h"
 #include "lib/packet.h"
-#include "lib/sig.h"
 #include "lib/spawn.h"
 #include "send/syncmode.h"
 
@@ -43,6 +43,23 @@ struct start {
 	int null;
 	int send_fds[SEND_FDS]; /* -1: closed */
 };
+
+/*
+ * Nothing is inherited. `svc -a` or `-h` may come before qmail-send listens:
+ * it will find them pending.
+ */
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	sigaddset(&set, SIGHUP);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sig != SIGKILL && sig != SIGSTOP)
+			signal(sig, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
 
 /* ---- looking ---- */
 
@@ -246,7 +263,6 @@ static noreturn void become_send(struct start *s)
 			fail_placed(errors);
 	if (close_range(SEND_FDS, HIGH_FD - 1, 0) == -1)
 		fail_placed(errors);
-	sig_reset_all();
 	execv(str_c(&path), (char *const *)(uintptr_t)argv);
 	fail_placed(errors);
 }
@@ -276,6 +292,7 @@ int main(int argc, char **argv)
 	if (argc == 0)
 		die(EXIT_REJECT, "usage: qmail-start [defaultdelivery "
 				 "[logger arg ...]]");
+	hold_signals();
 	fill_descriptors();
 	umask(077);
 	look_around(&s);
