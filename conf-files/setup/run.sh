@@ -56,7 +56,7 @@ wait_port() {
 add_mailboxes() {
 	local house=$1 name password
 	[ -d "$house/vpopmail/domains/$DOMAIN" ] ||
-		"$house/bin/vadddomain" "$DOMAIN" "$(new_password)"
+		"$house/bin/vadddomain" -O "$DOMAIN" "$(new_password)"
 	: >"$house/mailboxes"
 	chmod 0600 "$house/mailboxes"
 	for name in ana luis; do
