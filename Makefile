@@ -94,7 +94,7 @@ qmail-start := send/qmail-start send/syncmode
 
 # lspawn/
 PROGS += qmail-lspawn qmail-getpw qmail-newu
-qmail-lspawn := lspawn/qmail-lspawn lspawn/assign lspawn/allow
+qmail-lspawn := lspawn/qmail-lspawn lspawn/assign
 qmail-lspawn.libs := -lcdb
 qmail-getpw := lspawn/qmail-getpw
 qmail-getpw.dynamic := yes
@@ -131,7 +131,7 @@ qmail-popup := popd/qmail-popup popd/parser
 
 # auth/
 PROGS += vchkpw
-vchkpw := auth/vchkpw auth/credentials auth/vaccount lspawn/allow
+vchkpw := auth/vchkpw auth/credentials auth/vaccount
 vchkpw.libs := -lcdb -lcrypt
 
 # tools/daemontools/
@@ -234,7 +234,7 @@ test_credentials := auth/credentials
 fuzz_credentials := auth/credentials
 test_dotqmail := local/dotqmail
 test_local := $(local_room)
-test_lspawn := lspawn/assign lspawn/allow
+test_lspawn := lspawn/assign
 test_remote := $(remote_room)
 fuzz_dotqmail := local/dotqmail
 fuzz_assign := lspawn/assign
@@ -332,7 +332,10 @@ $(foreach t,$(FUZZ),$(eval $(call fuzz,$(t))))
 tests: $(addprefix $(O)/tests/,$(UNIT) $(FUZZ))
 
 unit: $(addprefix $(O)/tests/,$(UNIT))
-	@set -e; for t in $(UNIT); do $(O)/tests/$$t; done
+	@set -e; for t in $(UNIT); do \
+		$(O)/tests/$$t >$(O)/tests/$$t.log 2>&1 || \
+			{ cat $(O)/tests/$$t.log; exit 1; }; \
+		sed -n "s/^\[  PASSED  \]/$$t:/p" $(O)/tests/$$t.log; done
 
 fuzz-replay: $(addprefix $(O)/tests/,$(FUZZ))
 	@set -e; for t in $(FUZZ); do \
