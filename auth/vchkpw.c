@@ -18,6 +18,7 @@
 
 #include "auth/credentials.h"
 #include "auth/vaccount.h"
+#include "lib/allow.h"
 #include "lib/control.h"
 #include "lib/die.h"
 #include "lib/home.h"
@@ -25,7 +26,6 @@
 #include "lib/out.h"
 #include "lib/password.h"
 #include "lib/sig.h"
-#include "lspawn/allow.h"
 
 enum {
 	EXIT_NO = 1, /* vpopmail says 3 for some of these; callers read 1 */

@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #include "lib/address.h"
+#include "lib/allow.h"
 #include "lib/die.h"
 #include "lib/home.h"
 #include "lib/ids.h"
 #include "lib/spawner.h"
-#include "lspawn/allow.h"
 #include "lspawn/assign.h"
 #include "lspawn/getpw.h"
 

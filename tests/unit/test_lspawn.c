@@ -1,6 +1,6 @@
 #include "tests/unit/unit.h"
 
-#include "lspawn/allow.h"
+#include "lib/allow.h"
 #include "lspawn/assign.h"
 
 static void test_assignment_becomes_key_and_value(void **state)

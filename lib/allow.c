@@ -1,4 +1,4 @@
-#include "lspawn/allow.h"
+#include "lib/allow.h"
 
 #include <errno.h>
 #include <sys/stat.h>

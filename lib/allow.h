@@ -1,5 +1,5 @@
-#ifndef LSPAWN_ALLOW_H
-#define LSPAWN_ALLOW_H
+#ifndef LIB_ALLOW_H
+#define LIB_ALLOW_H
 
 /*
  * control/deliveryids: which uids mail may be delivered as, and where their
