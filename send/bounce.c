@@ -28,16 +28,19 @@ struct bounce_route bounce_route(const struct config *config,
 	};
 }
 
+/* Control characters are nobody's name: `instead` stands for them. */
+static char visible(char c, char instead)
+{
+	return ((unsigned char)c < ' ' || c == 127) ? instead : c;
+}
+
 /* An address as a header may hold it: on one line, quoted. */
 static void append_address(struct str *to, struct view address)
 {
 	struct str clean = { 0 };
 
-	for (size_t i = 0; i < address.len; i++) {
-		unsigned char c = (unsigned char)address.p[i];
-
-		str_append_byte(&clean, c < ' ' || c == 127 ? '_' : (char)c);
-	}
+	for (size_t i = 0; i < address.len; i++)
+		str_append_byte(&clean, visible(address.p[i], '_'));
 	address_quote(to, str_view(&clean));
 	str_free(&clean);
 }
@@ -81,11 +84,8 @@ static void append_paragraph(struct str *to, struct view address,
 	char last;
 
 	str_append_byte(to, '<');
-	for (size_t i = 0; i < address.len; i++) {
-		unsigned char c = (unsigned char)address.p[i];
-
-		str_append_byte(to, c < ' ' || c == 127 ? '_' : (char)c);
-	}
+	for (size_t i = 0; i < address.len; i++)
+		str_append_byte(to, visible(address.p[i], '_'));
 	str_append_c(to, ">:\n");
 	last = '\n';
 	for (size_t i = 0; i < report.len; i++) {
@@ -94,9 +94,8 @@ static void append_paragraph(struct str *to, struct view address,
 		last = report.p[i];
 		if (last == '\n' && before == '\n')
 			last = '/';
-		else if (last != '\n' && last != '\t' &&
-			 ((unsigned char)last < ' ' || last == 127))
-			last = '?';
+		else if (last != '\n' && last != '\t')
+			last = visible(last, '?');
 		str_append_byte(to, last);
 	}
 	if (last != '\n')

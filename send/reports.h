@@ -12,7 +12,7 @@
 
 #include "lib/str.h"
 
-#define REPORTS_MAX_BYTES (64 * 1024 * 1024) /* a reader ignores the rest */
+#define REPORTS_MAX_BYTES ((size_t)64 << 20) /* a reader ignores the rest */
 
 /*
  * Append one. *end is where the last whole report ends; UINT64_MAX when that

@@ -15,7 +15,7 @@
 /* How many files are opened before the loop looks around again. */
 #define OPENS_A_TURN 64
 /* Envelopes in memory; one message is always allowed. */
-#define OPEN_BYTES_MAX (64 * 1024 * 1024)
+#define OPEN_BYTES_MAX (UINT64_C(64) << 20)
 
 #define TOO_LONG                                                               \
 	"I'm not going to try again; this message has been in the queue too "  \
