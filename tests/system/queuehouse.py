@@ -57,11 +57,13 @@ class Sound:
 
 
 class QueueHouse:
-    def __init__(self, bin, ids=None, split=3, owner=None):
+    def __init__(self, bin, ids=None, split=3, owner=None, below=""):
         # Other uids must be able to walk there.
-        self.home = pathlib.Path(tempfile.mkdtemp(prefix="valija-queue-",
-                                                  dir="/var/tmp"))
-        self.home.chmod(0o755)
+        self.place = pathlib.Path(tempfile.mkdtemp(prefix="valija-queue-",
+                                                   dir="/var/tmp"))
+        self.place.chmod(0o755)
+        self.home = self.place / below
+        self.home.mkdir(parents=True, exist_ok=True)
         for name in ("bin", "control", "users"):
             (self.home / name).mkdir()
             (self.home / name).chmod(0o755)
@@ -77,7 +79,7 @@ class QueueHouse:
         self.servers = []
         self.owner = owner
         if owner:
-            for path in [self.home, *self.home.rglob("*")]:
+            for path in [self.place, *self.place.rglob("*")]:
                 os.chown(path, uid, gid)
         subprocess.run([self.home / "bin/qmail-qmake", str(split)],
                        check=True, **self.user())
@@ -158,7 +160,7 @@ class QueueHouse:
                         pass
             server.wait(20)
         self.free()
-        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self.place, ignore_errors=True)
 
     # ---- clients ----
 

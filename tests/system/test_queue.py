@@ -168,6 +168,17 @@ def test_ids_are_distinct_and_rise(up):
     assert [m.id for m in up.messages()] == idents
 
 
+def test_home_with_a_long_path(bin):
+    """A socket's address has 108 bytes; a home's path may have more."""
+    house = QueueHouse(bin, below="a-long-name-" * 8 + "/" + "another-" * 12)
+    try:
+        house.start()
+        assert house.put() == 0
+        assert len(house.messages()) == 1
+    finally:
+        house.close()
+
+
 def test_trigger_is_pulled(up):
     fd = os.open(up.queue / "lock/trigger", os.O_RDONLY | os.O_NONBLOCK)
     assert up.put() == 0
@@ -737,6 +748,60 @@ def test_root_does_not_believe_a_copied_format(q):
         q.free()
     finally:
         subprocess.run(["umount", "-l", q.queue], check=True)
+
+
+@pytest.fixture
+def disk(q):
+    """mount(kind, ...): a fresh file system at queue/."""
+    image = q.home / "image"
+
+    def mount(kind, *options):
+        if q.queue.is_mount():
+            subprocess.run(["umount", q.queue], check=True)
+        image.unlink(missing_ok=True)
+        with open(image, "wb") as file:
+            file.truncate(320 << 20)
+        subprocess.run([f"mkfs.{kind}", "-q", *options, image], check=True,
+                       capture_output=True)
+        done = subprocess.run(["mount", "-o", "loop", image, q.queue],
+                              capture_output=True)
+        if done.returncode:
+            pytest.skip("no loop devices")
+        subprocess.run([q.home / "bin/qmail-qmake"], check=True)
+
+    yield mount
+    if q.server and q.server.poll() is None:
+        q.stop()
+    q.free()
+    if q.queue.is_mount():
+        subprocess.run(["umount", "-l", q.queue], check=True)
+
+
+@pytest.mark.root
+@needs_strace
+def test_mode_is_found_out_on_ext4(q, disk):
+    for options, sync in (((), "journal"),
+                          (("-O", "^has_journal"), "posix"),
+                          (("-O", "fast_commit"), "posix")):
+        disk("ext4", "-F", *options)
+        assert f"sync {sync}\n" in (q.queue / "format").read_text()
+        q.start("-c", 1, strace=["-e", TRACED])
+        assert f"sync {sync}".encode() in q.log().splitlines()[-1]
+        assert q.put() == 0
+        q.stop()
+        q.free()
+        check_order(q, folder_too=sync == "posix")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", [
+    kind for kind in ("ext4", "xfs", "btrfs") if shutil.which(f"mkfs.{kind}")])
+def test_file_systems_of_which_the_journal_is_enough(q, disk, kind):
+    disk(kind)
+    assert "sync journal" in (q.queue / "format").read_text()
+    q.start()
+    assert q.put() == 0
+    assert len(q.messages()) == 1
 
 
 # ---- faults ----
