@@ -1,6 +1,7 @@
 #include "lib/sig.h"
 
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 int sig_open(const int *signals, size_t count)
@@ -30,13 +31,25 @@ void sig_ignore_write_signals(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
+/*
+ * The kernel's own call, with everything zero: SIG_DFL, no flags. signal(3)
+ * refuses the two signals that libc keeps for itself, yet whoever started us
+ * may have left them ignored.
+ */
+static void set_default(int sig)
+{
+	static const unsigned long zeroes[8];
+
+	syscall(SYS_rt_sigaction, sig, zeroes, NULL, (size_t)_NSIG / 8);
+}
+
 void sig_reset_all(void)
 {
 	sigset_t none;
 
-	for (int sig = 1; sig < NSIG; sig++)
+	for (int sig = 1; sig < _NSIG; sig++)
 		if (sig != SIGKILL && sig != SIGSTOP)
-			signal(sig, SIG_DFL);
+			set_default(sig);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
