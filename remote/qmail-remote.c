@@ -8,6 +8,7 @@
  * exits       EXIT_DONE once the outcome is said; EXIT_RETRY when that
  *             failed
  */
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "lib/die.h"
@@ -15,8 +16,29 @@
 #include "lib/message.h"
 #include "lib/out.h"
 #include "lib/packet.h"
+#include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "remote/deliver.h"
+
+/* Every host's reply is read inside. */
+static int confine(int homefd)
+{
+	const struct landlock_path paths[] = {
+		{ homefd, "control", LANDLOCK_READ },
+		{ AT_FDCWD, "/etc/hosts", LANDLOCK_READ },
+		{ AT_FDCWD, "/etc/resolv.conf", LANDLOCK_READ },
+	};
+	const struct sandbox sandbox = {
+		.name = "qmail-remote",
+		.calls = SANDBOX_IO | SANDBOX_FILES_READ | SANDBOX_INET_CLIENT,
+		.paths = paths,
+		.path_count = COUNT_OF(paths),
+		.max_fds = 64,
+		.quiet = true,
+	};
+
+	return sandbox_enter(&sandbox);
+}
 
 static int open_house(void)
 {
@@ -24,6 +46,8 @@ static int open_house(void)
 
 	if (homefd == -1)
 		die_errno(EXIT_RETRY, "cannot open the home");
+	if (confine(homefd) == -1)
+		die_errno(EXIT_RETRY, "cannot enter the sandbox");
 	return homefd;
 }
 

@@ -8,13 +8,43 @@
  *             EXIT_RETRY when control/ cannot be read
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/die.h"
 #include "lib/home.h"
 #include "lib/inherit.h"
+#include "lib/sandbox.h"
 #include "smtpd/policy.h"
 #include "smtpd/session.h"
+
+/* All is open but the connection to qmail-queued. */
+static const struct sandbox sandbox = {
+	.name = "qmail-smtpd",
+	.calls = SANDBOX_IO | SANDBOX_UNIX_CLIENT,
+	.max_fds = 64,
+	.quiet = true,
+};
+
+/* A program of QMAILQUEUE's would inherit the sandbox. */
+static int confine(void)
+{
+	const char *program = getenv("QMAILQUEUE");
+
+	return program && *program ? sandbox_modest(&sandbox)
+				   : sandbox_enter(&sandbox);
+}
+
+static noreturn void die_unconfined(void)
+{
+	struct view reply = VIEW("421 unable to serve you now (#4.3.0)\r\n");
+
+	warn_errno("cannot enter the sandbox");
+	if (write_all(STDOUT_FILENO, reply) == -1) {
+		/* The client is gone, too. */
+	}
+	_exit(EXIT_RETRY);
+}
 
 static noreturn void die_controls(const char *what)
 {
@@ -43,6 +73,8 @@ int main(int argc, char **argv)
 	homefd = home_open();
 	if (homefd == -1 || policy_load(&policy, homefd, &what) == -1)
 		die_controls(what);
+	if (confine() == -1)
+		die_unconfined();
 	session_init(&session, homefd, &policy);
 	if (session_serve(&session) == -1)
 		session_log(&session, "lost: cannot write to the client",

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 #include "lib/die.h"
 #include "lib/out.h"
 #include "lib/polls.h"
+#include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "lib/tai.h"
 #include "tools/daemontools/logdir.h"
@@ -292,6 +294,46 @@ static void open_targets(struct multilog *m)
 		open_target(&m->targets[i], &m->script.actions[i]);
 }
 
+/*
+ * Only in its directories, and never a program. One who runs it as root may
+ * have given these to somebody else. Where there is a processor, that would
+ * inherit all this, and may do what its user may.
+ */
+static int confine(const struct multilog *m)
+{
+	struct sandbox sandbox = {
+		.name = "multilog",
+		.calls = SANDBOX_IO | SANDBOX_FILES_READ | SANDBOX_FILES_WRITE,
+		.root_keeps = 1 << CAP_DAC_OVERRIDE | 1 << CAP_FOWNER,
+	};
+	struct landlock_path *paths =
+		calloc(m->script.count + 1, sizeof(*paths));
+	bool runs_programs = false;
+	int result;
+
+	if (!paths)
+		return -1;
+	for (size_t i = 0; i < m->script.count; i++) {
+		const struct script_action *action = &m->script.actions[i];
+
+		if (action->kind != SCRIPT_LOG)
+			continue;
+		runs_programs = runs_programs || action->processor;
+		paths[sandbox.path_count++] = (struct landlock_path){
+			.dirfd = m->targets[i].log.dir_fd,
+			.path = ".",
+			.rights = LANDLOCK_READ | LANDLOCK_WRITE,
+		};
+	}
+	sandbox.paths = paths;
+	if (runs_programs)
+		sandbox.root_keeps = ~UINT64_C(0);
+	result = runs_programs ? sandbox_modest(&sandbox)
+			       : sandbox_enter(&sandbox);
+	free(paths);
+	return result;
+}
+
 static void close_targets(struct multilog *m)
 {
 	for (size_t i = 0; i < m->script.count; i++)
@@ -319,6 +361,8 @@ int main(int argc, char **argv)
 	sig_ignore_write_signals();
 	str_reserve(&m.label, TAI_LABEL_BYTES + 2);
 	open_targets(&m);
+	if (confine(&m) == -1)
+		die_errno(EXIT_RETRY, "fatal: unable to enter the sandbox");
 	run(&m);
 	close_targets(&m);
 	return EXIT_DONE;
