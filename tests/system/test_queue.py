@@ -917,6 +917,63 @@ def test_message_that_cannot_be_removed_is_emptied(q):
 
 
 @needs_strace
+def test_interrupted_calls_are_repeated(q):
+    names = "write,recvfrom,accept4,fsync,sendmsg,recvmsg,poll"
+    q.start("-c", 1, strace=["-e", f"trace={names}",
+                             f"--inject={names}:error=EINTR:when=2+3"])
+    for size in (10, 300000, 10):
+        assert q.put(b"x" * size) == 0
+    assert injected(q)
+    assert [len(m.body) for m in q.messages()] == [10, 300000, 10]
+
+
+def traced_client(house, *options):
+    """qmail-queue under strace: its exit code."""
+    with open(house.home / "message", "wb") as file:
+        file.write(b"x" * 100000)
+    with open(house.home / "envelope", "wb") as file:
+        file.write(ENVELOPE)
+    with open(house.home / "message", "rb") as zero, \
+            open(house.home / "envelope", "rb") as one:
+        return subprocess.run(
+            ["strace", "-qq", "-o", house.home / "trace", *options,
+             house.home / "bin/qmail-queue"], stdin=zero, stdout=one,
+            timeout=60).returncode
+
+
+@needs_strace
+def test_interrupted_client_goes_on(up):
+    names = "read,sendto,recvfrom,poll,connect"
+    assert traced_client(up, "-e", f"trace={names}",
+                         f"--inject={names}:error=EINTR:when=1+2") == 0
+    assert injected(up)
+    [m] = up.messages()
+    assert len(m.body) == 100000
+
+
+@needs_strace
+def test_client_killed_at_its_calls_leaves_all_or_nothing(up):
+    assert traced_client(up, "-e", "trace=all") == 0
+    [m] = up.messages()
+    m.path.unlink()
+    names = [line.split("(")[0] for line in up.trace().splitlines()
+             if "(" in line and not line.startswith(("---", "execve"))]
+    for name in sorted(set(names)):
+        last = names.count(name)
+        for number in sorted({1, (last + 1) // 2, last}):
+            code = traced_client(
+                up, "-e", f"trace={name}",
+                f"--inject={name}:signal=KILL:when={number}")
+            assert code in (-signal.SIGKILL, 128 + signal.SIGKILL), name
+            wait_for(lambda: up.files("pid") == [], what="an empty pid/")
+            left = up.messages()  # sound, if any
+            assert len(left) <= 1
+            for m in left:
+                assert len(m.body) == 100000
+                m.path.unlink()
+
+
+@needs_strace
 def test_accept_without_descriptors_does_not_spin(q):
     q.start("-c", 1, strace=["-e", "trace=accept4",
                              "--inject=accept4:error=EMFILE:when=1..2"])
