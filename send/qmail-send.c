@@ -14,6 +14,7 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
 
 #define HELLO_WAIT_MS 60000
 #define QUEUED_FD 7
+#define OTHER_FDS 64
 #define MOVED_FD 10         /* our descriptors lie from here on */
 #define CLOCK_TOLERANCE_S 2 /* a smaller step back is none */
 
@@ -158,6 +160,25 @@ static void catch_signals(struct loop *loop)
 		cannot_start(&loop->send, "unable to catch signals");
 }
 
+/*
+ * Each open message has a file, perhaps a memfd, and there may be as many
+ * fresh ones as old ones on each channel.
+ */
+static void allow_descriptors(const struct send *s)
+{
+	rlim_t need = OTHER_FDS;
+	struct rlimit limit;
+
+	for (int c = 0; c < CHANNELS; c++)
+		need += 2 * 2 * s->channels[c].concurrency;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur >= need)
+		return;
+	limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) == -1) {
+		/* Messages that cannot be opened will be tried later. */
+	}
+}
+
 static void start(struct loop *loop)
 {
 	struct send *s = &loop->send;
@@ -177,6 +198,7 @@ static void start(struct loop *loop)
 	for (int c = 0; c < CHANNELS; c++)
 		if (channel_open(&s->channels[c], HELLO_WAIT_MS) == -1)
 			cannot_start(s, "hath the daemon spawn no fire?");
+	allow_descriptors(s);
 	s->now = clock_wall_s();
 	loop->clock_offset_s = s->now - clock_mono_ms() / 1000;
 	if (take_start(s) == -1)
