@@ -50,7 +50,7 @@ static int fail_with(struct vdeliver *v, const char *file, const char *ours)
 
 static uint64_t delivered_size(const struct vdeliver *v)
 {
-	return v->job->size + v->envelope->rpline.len + v->envelope->dtline.len;
+	return v->job->size + v->shown.rpline.len + v->shown.dtline.len;
 }
 
 /* Is there room? 0, or -1 with the verdict. */
@@ -88,7 +88,7 @@ static int deliver_maildir(struct vdeliver *v, const char *path, size_t line,
 	}
 	if (result == 0)
 		result = maildrop_deliver(&v->verdict, path, v->job, line,
-					  v->envelope);
+					  &v->shown);
 	if (fd != -1) {
 		if (result == 0)
 			maildirsize_add(fd, (int64_t)delivered_size(v), 1);
@@ -160,7 +160,7 @@ static int deliver_path(struct vdeliver *v, struct account *a,
 	if (line->kind == DOTQMAIL_MBOX &&
 	    (stat(str_c(&path), &st) == -1 || !S_ISDIR(st.st_mode)))
 		result = mbox_deliver(&v->verdict, str_c(&path), v->job,
-				      v->envelope);
+				      &v->shown);
 	else
 		result = deliver_maildir(
 			v, str_c(&path), line->number,
@@ -315,6 +315,27 @@ static int fall_back(struct vdeliver *v)
 
 /* ---- all of it ---- */
 
+/*
+ * The lines for mailboxes. vpopmail shows the user's address there, not the
+ * one with the domain prepended that qmail-local knows him by.
+ */
+static void show_lines(struct vdeliver *v, struct view user, struct view domain)
+{
+	str_set(&v->shown.rpline, str_view(&v->envelope->rpline));
+	str_set(&v->shown.ufline, str_view(&v->envelope->ufline));
+	str_reset(&v->shown.dtline);
+	if (v->envelope->dtline.len == 0)
+		return;
+	str_append(&v->shown.dtline, VIEW("Delivered-To: "));
+	str_append(&v->shown.dtline, user);
+	str_append_byte(&v->shown.dtline, '@');
+	str_append(&v->shown.dtline, domain);
+	str_append_byte(&v->shown.dtline, '\n');
+	for (size_t i = 0; i + 1 < v->shown.dtline.len; i++)
+		if (v->shown.dtline.p[i] == '\n')
+			v->shown.dtline.p[i] = '_';
+}
+
 static int check_header(struct vdeliver *v, struct view line)
 {
 	switch (message_header_has(v->job, line)) {
@@ -399,6 +420,7 @@ void vdeliver_run(struct vdeliver *v)
 	str_lower(&user);
 	str_set(&domain, v->job->domain);
 	str_lower(&domain);
+	show_lines(v, str_view(&user), str_view(&domain));
 	/* A step that failed has said so in the verdict. */
 	if (run(v, str_view(&user), str_view(&domain)) == -1)
 		assert(v->verdict.outcome != JOB_DELIVERED);
@@ -410,4 +432,5 @@ void vdeliver_free(struct vdeliver *v)
 {
 	str_free(&v->verdict.text);
 	str_free(&v->addresses);
+	envelope_free(&v->shown);
 }

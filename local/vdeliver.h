@@ -24,6 +24,7 @@ struct vdeliver {
 	bool stop; /* a program said that this was all (99) */
 	/* The rest is its own. */
 	struct str addresses;
+	struct envelope shown; /* with the user's own address, for files */
 };
 
 /* The outcome and its text are then in v->verdict. */

@@ -103,7 +103,7 @@ def test_headers_that_delivery_adds(empty):
     raw, = empty.wait_messages(1)
     message = email.message_from_bytes(raw)
     assert message["Return-Path"] == f"<{FROM}>"
-    assert TO in message["Delivered-To"]
+    assert message["Delivered-To"] == TO
     received = message.get_all("Received")
     assert re.match(r"\(qmail \d+ invoked ", received[0])
     assert "127.0.0.1" in received[1] and "with ESMTP" in received[1]

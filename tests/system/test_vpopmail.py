@@ -707,7 +707,7 @@ def test_mail_goes_into_the_maildir_with_its_two_lines(house):
     [path] = house.mail("ana")
     assert path.read_bytes() == (
         b"Return-Path: <s@example.test>\n"
-        b"Delivered-To: dominio.com-ana@dominio.com\n"
+        b"Delivered-To: ana@dominio.com\n"
         b"Subject: x\n\nbody")
     assert path.name.endswith(f",S={path.stat().st_size}")
     assert path.stat().st_uid == UID
