@@ -3,7 +3,9 @@
  *
  * started by  qmail-lspawn, for an address that users/cdb does not hold
  * runs as     qmailp
- * fds         1 the answer: user, uid, gid, home, dash, ext, a NUL after each
+ * fds         0 the local part, unless it is an argument: those everybody can
+ *             read while the program runs, and a recipient is nobody's business
+ *             1 the answer: user, uid, gid, home, dash, ext, a NUL after each
  * exits       EXIT_DONE, GETPW_NFS, GETPW_NOALIAS, EXIT_RETRY when the user
  *             data base cannot be read, EXIT_REJECT for misuse
  *
@@ -21,6 +23,7 @@
 #include "lspawn/getpw.h"
 
 #define NAME_MAX_BYTES 31 /* qmail's limit: longer names are no users */
+#define LOCAL_MAX_BYTES (256 * 1024) /* more than any job has */
 
 struct owner {
 	struct str user;
@@ -166,22 +169,45 @@ static int print(const struct owner *owner)
 	return EXIT_DONE;
 }
 
+/* What descriptor 0 holds, to its end. */
+static void read_local(struct str *local)
+{
+	char space[4096];
+	ssize_t got;
+
+	while ((got = read(STDIN_FILENO, space, sizeof(space))) != 0) {
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got == -1)
+			die_errno(EXIT_RETRY, "cannot read the local part");
+		str_append(local, view_make(space, (size_t)got));
+		if (local->len > LOCAL_MAX_BYTES)
+			die(EXIT_REJECT, "the local part is too long");
+	}
+	if (view_has(str_view(local), '\0'))
+		die(EXIT_REJECT, "there is a NUL in the local part");
+}
+
 int main(int argc, char **argv)
 {
 	struct owner owner = { 0 };
 	struct ids ids = { 0 };
-	struct view local;
+	struct str local = { 0 };
 	int code;
 
 	die_name("qmail-getpw");
-	if (argc != 2)
-		die(EXIT_REJECT, "usage: qmail-getpw local");
-	local = view_of(argv[1]);
+	if (argc > 2)
+		die(EXIT_REJECT, "usage: qmail-getpw [local]");
+	if (argc == 2)
+		str_append_c(&local, argv[1]);
+	else
+		read_local(&local);
 	load_ids(&ids);
-	if (!find_user(&ids, local, &owner))
-		take_alias(&ids, local, &owner);
+	if (!find_user(&ids, str_view(&local), &owner))
+		take_alias(&ids, str_view(&local), &owner);
 	ids_free(&ids);
 	code = print(&owner);
+	str_free(&local);
 	str_free(&owner.user);
 	str_free(&owner.home);
 	return code;

@@ -8,7 +8,7 @@
  *             EXIT_RETRY when the socket fails
  *
  * Root never looks into a message, and takes an address only as counted
- * bytes: a key of users/cdb, an argument of qmail-getpw, a record of a job.
+ * bytes: a key of users/cdb, the input of qmail-getpw, a record of a job.
  */
 #include <errno.h>
 #include <string.h>
@@ -155,16 +155,33 @@ static void looked_up(struct spawner *s, struct spawner_slot *slot, int code)
 	str_free(&record);
 }
 
+/* Bytes that a program reads from its beginning. -1 with errno. */
+static int descriptor_of(struct view bytes)
+{
+	const struct job job = {
+		.message = bytes,
+		.size = bytes.len,
+		.fd = -1,
+	};
+
+	return job_message_open(&job);
+}
+
 static void run_getpw(struct spawner *s, struct spawner_slot *slot,
 		      struct view local)
 {
 	struct lspawn *my = s->arg;
-	struct str argument = { 0 };
-	const char *argv[] = { str_c(&my->getpw_path), NULL, NULL };
+	const char *argv[] = { str_c(&my->getpw_path), NULL };
 	struct spawn how = { .argv = argv, .change_ids = true };
+	/* Not as an argument, which everybody on this machine could read. */
+	int fd = descriptor_of(local);
 
-	str_append(&argument, local);
-	argv[1] = str_c(&argument);
+	if (fd == -1) {
+		warn_errno("cannot hand an address to qmail-getpw");
+		defer(s, slot, VIEW("Unable to run qmail-getpw.\n"));
+		return;
+	}
+	spawn_fd(&how, fd, STDIN_FILENO);
 	if (ids_user(&my->ids, "qmailp", &how.uid, &how.gid) == -1) {
 		warn_errno("cannot find qmailp in users/ids");
 		defer(s, slot, VIEW("Unable to run qmail-getpw.\n"));
@@ -172,7 +189,7 @@ static void run_getpw(struct spawner *s, struct spawner_slot *slot,
 		warn_errno("cannot start qmail-getpw");
 		defer(s, slot, VIEW("Unable to run qmail-getpw.\n"));
 	}
-	str_free(&argument);
+	close(fd);
 }
 
 static void start(struct spawner *s, struct spawner_slot *slot)

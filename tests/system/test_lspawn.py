@@ -494,6 +494,26 @@ def getpw(instance, local, **kw):
     return done.returncode, done.stdout
 
 
+def test_getpw_reads_its_input_when_there_is_no_argument(instance):
+    """So that qmail-lspawn need not show a recipient to everybody."""
+    for local in (b"no-such-user-here", b"", b"x" * 900, b"-", b"\xff\n"):
+        read = subprocess.run([instance.home / "bin/qmail-getpw"], input=local,
+                              capture_output=True)
+        assert (read.returncode, read.stdout) == getpw(instance, local)
+    for local in (b"a\0b", b"x" * 300000):
+        read = subprocess.run([instance.home / "bin/qmail-getpw"], input=local,
+                              capture_output=True)
+        assert (read.returncode, read.stdout) == (100, b"")
+
+
+def test_the_address_is_no_argument_of_getpw(instance):
+    (instance.home / "bin/qmail-getpw").unlink()
+    (instance.home / "bin/qmail-getpw").write_text(
+        "#!/bin/sh\n[ $# = 0 ] && [ \"$(cat)\" = zz ] && exit 116\nexit 111\n")
+    (instance.home / "bin/qmail-getpw").chmod(0o755)
+    assert instance.deliver(b"zz@h") == ("Z", "Unable to find alias user!\n")
+
+
 def takes_mail(account):
     """As qmail-getpw(8) says; in an instance, only its own user does."""
     if account.pw_uid == 0 or (not ROOT and account.pw_uid != os.getuid()):
