@@ -81,8 +81,12 @@ class QueueHouse:
         if owner:
             for path in [self.place, *self.place.rglob("*")]:
                 os.chown(path, uid, gid)
-        subprocess.run([self.home / "bin/qmail-qmake", str(split)],
-                       check=True, **self.user())
+        try:
+            subprocess.run([self.home / "bin/qmail-qmake", str(split)],
+                           check=True, **self.user())
+        except Exception:
+            shutil.rmtree(self.place)
+            raise
 
     def user(self):
         if not self.owner:
