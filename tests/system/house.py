@@ -46,6 +46,7 @@ class House:
         self.smtp_port = free_port()
         self.pop3_port = free_port()
         self.clock = self.home / "clock"
+        self.env = {"VALIJA_TEST_CLOCK": str(self.clock)}  # of every service
         self.svscan = None
         subprocess.run(
             [ROOT / "setup", "house", self.home, "--bin", bin,
@@ -72,8 +73,7 @@ class House:
     # ---- running ----
 
     def start(self):
-        env = {"PATH": f"{self.home}/bin:{os.environ['PATH']}",
-               "VALIJA_TEST_CLOCK": str(self.clock)}
+        env = {"PATH": f"{self.home}/bin:{os.environ['PATH']}", **self.env}
         with open(self.home / "log" / "svscan", "ab") as log:
             self.svscan = subprocess.Popen(
                 [self.home / "bin" / "svscan", "."], cwd=self.home / "service",
