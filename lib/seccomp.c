@@ -161,8 +161,6 @@ static const struct call calls[] = {
 	{ WRITE, __NR_unlink },
 	{ WRITE, __NR_rename },
 	{ WRITE, __NR_link },
-	{ WRITE, __NR_mkdir },
-	{ WRITE, __NR_chmod },
 #endif
 	{ WRITE, __NR_unlinkat },
 #ifdef __NR_renameat
@@ -170,11 +168,7 @@ static const struct call calls[] = {
 #endif
 	{ WRITE, __NR_renameat2 },
 	{ WRITE, __NR_linkat },
-	{ WRITE, __NR_mkdirat },
 	{ WRITE, __NR_fchmod },
-	{ WRITE, __NR_fchmodat },
-	{ WRITE, __NR_truncate },
-	{ WRITE, __NR_utimensat },
 
 /* Processes; clone and prctl are below. */
 #ifdef __NR_fork
