@@ -79,6 +79,8 @@ static int give_up_root(void)
 	if (homefd == -1 || ids_load(&ids, homefd) == -1 ||
 	    ids_user(&ids, "qmaild", &uid, &gid) == -1)
 		return -1;
+	close(homefd);
+	ids_free(&ids);
 	if (uid == 0) {
 		errno = EPERM;
 		return -1;
