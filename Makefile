@@ -216,6 +216,7 @@ vdominfo.libs := -lcdb
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
 test_schedule := send/schedule
+test_names := send/names
 test_retry := send/retry
 test_verp := send/verp
 test_bounce := send/bounce send/config send/reports send/verp

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/durable.h"
+
 bool names_parse_id(const char *name, uint64_t *id)
 {
 	return name[0] != '0' && view_u64(view_of(name), id) &&
@@ -43,5 +45,41 @@ int names_move(int homefd, const char *from, const char *to)
 		return 0;
 	if (errno == EINVAL)
 		return link_and_unlink(homefd, from, to);
+	return -1;
+}
+
+/* Sync the directory that a path leads through last. */
+static int sync_parent(int homefd, const char *path)
+{
+	struct str parent = { 0 };
+	int result;
+
+	str_set_c(&parent, path);
+	str_truncate(&parent, view_find_last(str_view(&parent), '/'));
+	result = durable_sync_dir(homefd, str_c(&parent));
+	str_free(&parent);
+	return result;
+}
+
+int names_move_durably(int homefd, const char *from, const char *to)
+{
+	bool was_there = false;
+	int error;
+
+	if (linkat(homefd, from, homefd, to, 0) == -1) {
+		if (errno != EEXIST)
+			return -1;
+		was_there = same_file(homefd, from, to);
+		if (!was_there) {
+			errno = EEXIST;
+			return -1;
+		}
+	}
+	if (sync_parent(homefd, to) == 0 && unlinkat(homefd, from, 0) == 0)
+		return was_there;
+	error = errno;
+	if (!was_there)
+		unlinkat(homefd, to, 0);
+	errno = error;
 	return -1;
 }

@@ -211,6 +211,14 @@ static void format_found(struct str *path, const char *folder,
 		    (unsigned long)name->shard, (unsigned long)name->id);
 }
 
+/* 1: `to` was this very file already, and has been seen. */
+static int move_file(struct send *s, const char *from, const char *to)
+{
+	if (s->format.sync == QSYNC_POSIX)
+		return names_move_durably(s->homefd, from, to);
+	return names_move(s->homefd, from, to);
+}
+
 /* ---- mess/ at the start ---- */
 
 /* A file in another shard than its own is moved there. */
@@ -218,19 +226,19 @@ static bool is_in_place(struct send *s, const struct take_name *name)
 {
 	struct str from = { 0 };
 	struct str to = { 0 };
-	bool moved;
+	int result;
 
 	if (name->id % s->format.split == name->shard)
 		return true;
 	format_found(&from, "mess", name);
 	qformat_path(&s->format, &to, "mess", name->id);
-	moved = names_move(s->homefd, str_c(&from), str_c(&to)) == 0;
-	if (!moved)
+	result = move_file(s, str_c(&from), str_c(&to));
+	if (result == -1)
 		log_errno(&s->log, "alert: unable to move %s to its shard",
 			  str_c(&from));
 	str_free(&from);
 	str_free(&to);
-	return moved;
+	return result == 0;
 }
 
 int take_start(struct send *s)
@@ -307,10 +315,12 @@ static void take_over(struct send *s, const struct take_name *name,
 		      const char *path, struct qfile *file)
 {
 	struct str to = { 0 };
+	int result;
 
 	qformat_path(&s->format, &to, "mess", name->id);
-	if (names_move(s->homefd, path, str_c(&to)) == -1) {
-		if (!is_known_odd(&s->take, name->id))
+	result = move_file(s, path, str_c(&to));
+	if (result != 0) {
+		if (result == -1 && !is_known_odd(&s->take, name->id))
 			log_errno(&s->log, "alert: unable to move %s to %s",
 				  path, str_c(&to));
 		qfile_close(file);
