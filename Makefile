@@ -2,7 +2,9 @@
 # variants build beside it: TEST=1 (test clock), SAN=1 (sanitizers).
 # DEV=1 makes warnings fatal. Each program has one line: what it links.
 
-ifdef SAN
+ifdef MUTANT
+O ?= build-mutant-$(MUTANT)
+else ifdef SAN
 O ?= build-san
 else ifdef TEST
 O ?= build-test
@@ -42,6 +44,11 @@ DEFS := -DVALIJA_TEST
 endif
 ifdef SAN
 DEFS := -DVALIJA_TEST -DVALIJA_SAN
+endif
+
+# One fault on purpose: see lib/mutant.h.
+ifdef MUTANT
+DEFS += -DVALIJA_MUTANT=MUTANT_$(MUTANT)
 endif
 
 CFLAGS = -std=c17 -D_GNU_SOURCE $(DEFS) $(OPT) $(WARN) $(HARDEN) \
@@ -396,6 +403,6 @@ bench: all
 	tests/bench/run
 
 clean:
-	rm -rf build build-test build-san build-fuzz
+	rm -rf build build-test build-san build-fuzz build-mutant-*
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)

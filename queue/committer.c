@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/durable.h"
+#include "lib/mutant.h"
 #include "lib/packet.h"
 #include "lib/record.h"
 #include "lib/sandbox.h"
@@ -41,9 +42,12 @@ static int commit_one(struct view request, int fd, enum qsync sync)
 {
 	if (request.len != 8 || fd == -1)
 		return EPROTO;
-	if (durable_sync(fd) == -1)
+	if (MUTANT(queue_syncs_other))
+		return sync_folder(le64_read(request.p)) == -1 ? errno : 0;
+	if (!MUTANT(queue_no_sync) && durable_sync(fd) == -1)
 		return errno;
-	if (sync == QSYNC_POSIX && sync_folder(le64_read(request.p)) == -1)
+	if (sync == QSYNC_POSIX && !MUTANT(queue_no_dir_sync) &&
+	    sync_folder(le64_read(request.p)) == -1)
 		return errno;
 	return 0;
 }
@@ -55,7 +59,10 @@ static noreturn void serve(enum qsync sync)
 	int fd;
 
 	while (packet_receive(CHILD_SOCK, &request, &fd) == PACKET_OK) {
-		int error = commit_one(str_view(&request), fd, sync);
+		int error = MUTANT(queue_answers_first)
+				    ? 0
+				    : commit_one(str_view(&request), fd, sync);
+		int late = MUTANT(queue_answers_first) ? dup(fd) : -1;
 
 		/* Closed before the answer: then nobody else has it. */
 		if (fd != -1)
@@ -64,6 +71,10 @@ static noreturn void serve(enum qsync sync)
 		if (packet_send(CHILD_SOCK, view_make(answer, sizeof(answer)),
 				-1) != PACKET_OK)
 			break;
+		if (MUTANT(queue_answers_first)) {
+			(void)!commit_one(str_view(&request), late, sync);
+			close(late);
+		}
 	}
 	_exit(EXIT_DONE);
 }

@@ -12,6 +12,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/lock.h"
+#include "lib/mutant.h"
 #include "lib/qfile.h"
 #include "lib/record.h"
 #include "send/message.h"
@@ -214,7 +215,7 @@ static void format_found(struct str *path, const char *folder,
 /* 1: `to` was this very file already, and has been seen. */
 static int move_file(struct send *s, const char *from, const char *to)
 {
-	if (s->format.sync == QSYNC_POSIX)
+	if (s->format.sync == QSYNC_POSIX && !MUTANT(mess_no_dir_sync))
 		return names_move_durably(s->homefd, from, to);
 	return names_move(s->homefd, from, to);
 }
