@@ -117,6 +117,7 @@ void enqueue_free(struct enqueue *q)
 	close_fd(&q->message);
 	close_fd(&q->envelope);
 	close_fd(&q->custom);
+	launch_close(&q->launch);
 	str_free(&q->buffer);
 	str_free(&q->records);
 	str_free(&q->out);
@@ -360,7 +361,23 @@ static pid_t start_program(int homefd, const char *program, int message,
 	return pid;
 }
 
-static void open_program(struct enqueue *q, int homefd, const char *program)
+/* As start_program(), by one who may do that. */
+static pid_t have_program_started(struct enqueue *q,
+				  const struct launcher *launcher, int message,
+				  int envelope, int custom)
+{
+	if (launch_begin(&q->launch, launcher) == 0 &&
+	    launch_fd(&q->launch, message, view_make("\0", 1)) == 0 &&
+	    launch_fd(&q->launch, envelope, VIEW("\1")) == 0 &&
+	    launch_fd(&q->launch, custom, VIEW("\4\6")) == 0 &&
+	    launch_start(&q->launch) == 0)
+		return q->launch.pid;
+	enqueue_fail(q, ENQUEUE_CODE_EXEC);
+	return -1;
+}
+
+static void open_program(struct enqueue *q, int homefd, const char *program,
+			 const struct launcher *launcher)
 {
 	int message[2];
 	int envelope[2];
@@ -368,13 +385,15 @@ static void open_program(struct enqueue *q, int homefd, const char *program)
 	pid_t pid = -1;
 
 	/* Looked at first: a child that cannot exec says so to nobody. */
-	if (faccessat(homefd, program, X_OK, AT_EACCESS) == -1) {
+	if (!launcher && faccessat(homefd, program, X_OK, AT_EACCESS) == -1) {
 		enqueue_fail(q, ENQUEUE_CODE_EXEC);
 		return;
 	}
 	if (open_pipes(message, envelope, custom) == 0)
-		pid = start_program(homefd, program, message[0], envelope[0],
-				    custom[1]);
+		pid = launcher ? have_program_started(q, launcher, message[0],
+						      envelope[0], custom[1])
+			       : start_program(homefd, program, message[0],
+					       envelope[0], custom[1]);
 	q->message = message[1];
 	q->envelope = envelope[1];
 	q->custom = custom[0];
@@ -442,6 +461,13 @@ static void write_program(struct enqueue *q, int fd, struct view v)
 	}
 }
 
+static int wait_for_end(struct enqueue *q, int *status)
+{
+	if (q->launch.sock != -1)
+		return launch_wait(&q->launch, status);
+	return spawn_wait(q->pid, status);
+}
+
 /*
  * Its verdict. One who refused without reading everything is believed; one
  * who exits 0 without having read everything is not.
@@ -454,7 +480,7 @@ static void await_program(struct enqueue *q)
 	while (q->custom != -1 &&
 	       wait_for(q->custom, POLLIN, clock_mono_ms() + STALL_MS))
 		read_custom(q);
-	if (spawn_wait(q->pid, &status) == -1) {
+	if (wait_for_end(q, &status) == -1) {
 		enqueue_fail(q, ENQUEUE_CODE_BUG);
 		return;
 	}
@@ -496,20 +522,42 @@ static int64_t patience_ms(void)
 	return ENQUEUE_WAIT_MS;
 }
 
-void enqueue_open(struct enqueue *q, int homefd)
+static const char *named_program(void)
 {
 	const char *program = getenv("QMAILQUEUE");
+
+	return program && *program ? program : NULL;
+}
+
+int enqueue_launcher(struct launcher *launcher, int homefd)
+{
+	const char *program = named_program();
+
+	launcher->sock = -1;
+	return program ? launcher_open(launcher, homefd, program) : 0;
+}
+
+void enqueue_open(struct enqueue *q, int homefd)
+{
+	enqueue_open_by(q, homefd, NULL);
+}
+
+void enqueue_open_by(struct enqueue *q, int homefd,
+		     const struct launcher *launcher)
+{
+	const char *program = named_program();
 
 	*q = (struct enqueue){
 		.sock = -1,
 		.message = -1,
 		.envelope = -1,
 		.custom = -1,
+		.launch.sock = -1,
 		.pid = getpid(),
 		.sent_ms = clock_mono_ms(),
 	};
-	if (program && *program) {
-		open_program(q, homefd, program);
+	if (program) {
+		open_program(q, homefd, program, launcher);
 	} else {
 		int64_t deadline_ms = q->sent_ms + patience_ms();
 

@@ -31,6 +31,7 @@
 #include <sys/types.h>
 
 #include "lib/in.h"
+#include "lib/launcher.h"
 #include "lib/str.h"
 
 #define ENQUEUE_WAIT_MS 60000
@@ -84,22 +85,34 @@ enum enqueue_result {
 };
 
 struct enqueue {
-	int sock;           /* to qmail-queued, or -1 */
-	int message;        /* pipe to the program's 0, or -1 */
-	int envelope;       /* pipe to its 1 */
-	int custom;         /* pipe from its 4 and 6 */
-	pid_t pid;          /* of the program; ours when there is none */
-	int code;           /* 0 so far, or the first failure */
-	uint64_t id;        /* the queue id, 0 when a program queued it */
-	bool program;       /* of QMAILQUEUE, instead of qmail-queued */
-	int64_t sent_ms;    /* when bytes last went out */
-	struct str buffer;  /* message bytes not yet sent */
-	struct str records; /* envelope not yet sent */
-	struct str out;     /* bytes for the socket, gathered */
-	struct str text;    /* after close: why not, without D or Z */
+	int sock;             /* to qmail-queued, or -1 */
+	int message;          /* pipe to the program's 0, or -1 */
+	int envelope;         /* pipe to its 1 */
+	int custom;           /* pipe from its 4 and 6 */
+	pid_t pid;            /* of the program; ours when there is none */
+	int code;             /* 0 so far, or the first failure */
+	uint64_t id;          /* the queue id, 0 when a program queued it */
+	bool program;         /* of QMAILQUEUE, instead of qmail-queued */
+	struct launch launch; /* runs it, if its sock is not -1 */
+	int64_t sent_ms;      /* when bytes last went out */
+	struct str buffer;    /* message bytes not yet sent */
+	struct str records;   /* envelope not yet sent */
+	struct str out;       /* bytes for the socket, gathered */
+	struct str text;      /* after close: why not, without D or Z */
 };
 
 void enqueue_open(struct enqueue *q, int homefd);
+/*
+ * For who may not run programs itself: the launcher runs QMAILQUEUE's, if
+ * there is that. See enqueue_launcher().
+ */
+void enqueue_open_by(struct enqueue *q, int homefd,
+		     const struct launcher *launcher);
+/*
+ * Before entering a sandbox: start a launcher for QMAILQUEUE's program; its
+ * sock is -1 if there is no QMAILQUEUE. -1 with errno.
+ */
+int enqueue_launcher(struct launcher *launcher, int homefd) MUST_USE;
 void enqueue_put(struct enqueue *q, struct view bytes);
 /* The message is complete. */
 void enqueue_from(struct enqueue *q, struct view sender);

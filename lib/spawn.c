@@ -12,7 +12,7 @@
 #include "lib/sig.h"
 
 /* Sources are first moved here, so that no target overwrites one. */
-#define PARKING_FD 64
+#define PARKING_FD SPAWN_MAX_TARGET
 
 void spawn_fd(struct spawn *s, int from, int to)
 {

@@ -20,6 +20,7 @@
 #include "lib/str.h"
 
 #define SPAWN_MAX_FDS 8
+#define SPAWN_MAX_TARGET 64 /* targets are below */
 
 struct spawn {
 	const char *const *argv;
@@ -36,7 +37,7 @@ struct spawn {
 	} fds[SPAWN_MAX_FDS];
 };
 
-/* Let the child have our descriptor `from` as its `to`. from stays open; to < 64. */
+/* Let the child have our descriptor `from` as its `to`. from stays open. */
 void spawn_fd(struct spawn *s, int from, int to);
 
 /*

@@ -20,6 +20,7 @@
 
 #include "lib/clock.h"
 #include "lib/die.h"
+#include "lib/enqueue.h"
 #include "lib/home.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
@@ -126,15 +127,15 @@ static void load_format(struct send *s)
 
 /*
  * It needs the queue, its settings again at SIGHUP and, in the children that
- * queue bounces, qmail-queued. A program of QMAILQUEUE's would inherit the
- * sandbox.
+ * queue bounces, qmail-queued. QMAILQUEUE's program would inherit the
+ * sandbox: somebody outside runs it.
  */
-static int confine(int homefd)
+static int confine(struct send *s)
 {
 	const struct landlock_path paths[] = {
-		{ homefd, "queue",
+		{ s->homefd, "queue",
 		  LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_MOVE },
-		{ homefd, "control", LANDLOCK_READ },
+		{ s->homefd, "control", LANDLOCK_READ },
 	};
 	const struct sandbox sandbox = {
 		.name = "qmail-send",
@@ -143,10 +144,10 @@ static int confine(int homefd)
 		.paths = paths,
 		.path_count = COUNT_OF(paths),
 	};
-	const char *program = getenv("QMAILQUEUE");
 
-	return program && *program ? sandbox_modest(&sandbox)
-				   : sandbox_enter(&sandbox);
+	if (enqueue_launcher(&s->launcher, s->homefd) == -1)
+		return -1;
+	return sandbox_enter(&sandbox);
 }
 
 static void catch_signals(struct loop *loop)
@@ -191,7 +192,7 @@ static void start(struct loop *loop)
 	catch_signals(loop);
 	load_control(s);
 	load_format(s);
-	if (confine(s->homefd) == -1)
+	if (confine(s) == -1)
 		cannot_start(s, "unable to enter the sandbox");
 	if (take_open(s) == -1)
 		_exit(EXIT_RETRY);

@@ -16,6 +16,7 @@
 
 #include <stdint.h>
 
+#include "lib/launcher.h"
 #include "lib/polls.h"
 #include "lib/qformat.h"
 #include "lib/rewrite.h"
@@ -35,6 +36,7 @@
 
 struct send {
 	int homefd;
+	struct launcher launcher; /* of QMAILQUEUE's program */
 	struct qformat format;
 	struct config config;
 	struct rewrite rewrite;

@@ -8,31 +8,34 @@
  *             EXIT_RETRY when control/ cannot be read
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/die.h"
+#include "lib/enqueue.h"
 #include "lib/home.h"
 #include "lib/inherit.h"
 #include "lib/sandbox.h"
 #include "smtpd/policy.h"
 #include "smtpd/session.h"
 
-/* All is open but the connection to qmail-queued. */
-static const struct sandbox sandbox = {
-	.name = "qmail-smtpd",
-	.calls = SANDBOX_IO | SANDBOX_UNIX_CLIENT,
-	.max_fds = 64,
-	.quiet = true,
-};
-
-/* A program of QMAILQUEUE's would inherit the sandbox. */
-static int confine(void)
+/*
+ * All is open but the connection to qmail-queued. QMAILQUEUE's program would
+ * inherit the sandbox: somebody outside runs it.
+ */
+static int confine(struct launcher *launcher, int homefd)
 {
-	const char *program = getenv("QMAILQUEUE");
+	struct sandbox sandbox = {
+		.name = "qmail-smtpd",
+		.calls = SANDBOX_IO | SANDBOX_UNIX_CLIENT,
+		.max_fds = 64,
+		.quiet = true,
+	};
 
-	return program && *program ? sandbox_modest(&sandbox)
-				   : sandbox_enter(&sandbox);
+	if (enqueue_launcher(launcher, homefd) == -1)
+		return -1;
+	if (launcher->sock != -1)
+		sandbox.calls |= SANDBOX_PACKET;
+	return sandbox_enter(&sandbox);
 }
 
 static noreturn void die_unconfined(void)
@@ -60,6 +63,7 @@ static noreturn void die_controls(const char *what)
 int main(int argc, char **argv)
 {
 	static struct session session;
+	struct launcher launcher;
 	struct policy policy;
 	const char *what = "home";
 	int homefd;
@@ -73,9 +77,10 @@ int main(int argc, char **argv)
 	homefd = home_open();
 	if (homefd == -1 || policy_load(&policy, homefd, &what) == -1)
 		die_controls(what);
-	if (confine() == -1)
+	if (confine(&launcher, homefd) == -1)
 		die_unconfined();
 	session_init(&session, homefd, &policy);
+	session.launcher = &launcher;
 	if (session_serve(&session) == -1)
 		session_log(&session, "lost: cannot write to the client",
 			    view_make(NULL, 0));

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "lib/in.h"
+#include "lib/launcher.h"
 #include "lib/out.h"
 #include "lib/str.h"
 #include "smtpd/command.h"
@@ -25,6 +26,7 @@
 
 struct session {
 	int homefd;
+	const struct launcher *launcher; /* of QMAILQUEUE's program */
 	struct policy *policy;
 	struct in in;
 	struct out out;
