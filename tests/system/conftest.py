@@ -51,6 +51,18 @@ def bin():
     return path
 
 
+@pytest.fixture(autouse=True)
+def leaves_no_trace():
+    """A test that changes what this process passes on spoils the others."""
+    before = os.umask(0o022)
+    os.umask(before)
+    where = os.getcwd()
+    yield
+    after = os.umask(before)
+    assert after == before, f"the test left umask {after:o}"
+    assert os.getcwd() == where
+
+
 @pytest.fixture
 def house(bin):
     """A house that is made but not started; stopped and removed after."""

@@ -429,9 +429,8 @@ def test_sendmail_becomes_other_programs(house):
 
 
 def test_maildirmake_makes_a_private_maildir(bin, tmp_path):
-    os.umask(0)
     made = tmp_path / "Maildir"
-    subprocess.run([bin / "maildirmake", made], check=True)
+    subprocess.run([bin / "maildirmake", made], check=True, umask=0)
     for path in made, made / "tmp", made / "new", made / "cur":
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
     assert len(os.listdir(made)) == 3
