@@ -18,7 +18,7 @@
  * then START. From it: its pid, or 0, and an errno; then the status.
  */
 #define START "\377"
-#define NUMBER_BYTES 8
+#define NUMBER_BYTES ((size_t)8)
 
 enum launcher_fd { /* what the launcher keeps, behind 0 to 2 */
 		   LAUNCHER_SOCK = 3,

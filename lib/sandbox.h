@@ -34,8 +34,8 @@
  * one line on descriptor 2 says what is missing. Processes of one session
  * are quiet: residents have said it.
  *
- * A program that runs outside programs cannot enter: they would inherit all
- * this. Such a one forks what will run them first, or takes sandbox_modest().
+ * Outside programs would inherit all this. Who runs some forks a launcher
+ * first (lib/launcher.h), or does no more than sandbox_modest().
  *
  * Sanitizers need calls and files of their own: in their builds there is
  * neither filter nor Landlock nor a limit on forks.

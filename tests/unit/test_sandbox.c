@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -555,6 +557,42 @@ static void test_descriptors_are_limited(void **state)
 	assert_int_equal(in_sandbox(&sandbox, count_descriptors), DONE);
 }
 
+/* As kernels do that know neither. */
+static void be_an_old_kernel(void *arg)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 444, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_seccomp, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = COUNT_OF(code), .filter = code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
+		die_errno(255, "prctl");
+	enter(arg);
+}
+
+static void test_what_a_kernel_lacks_is_said_once(void **state)
+{
+	struct sandbox sandbox = { .name = "test", .calls = SANDBOX_IO };
+	struct str said = { 0 };
+
+	(void)state;
+	if (!CONFINED)
+		skip();
+	assert_int_equal(in_child(be_an_old_kernel, &sandbox, &said), 0);
+	assert_non_null(strstr(str_c(&said), "no Landlock"));
+	assert_non_null(strstr(str_c(&said), "no seccomp filters"));
+	sandbox.quiet = true;
+	assert_int_equal(in_child(be_an_old_kernel, &sandbox, &said), 0);
+	assert_str(&said, "");
+	str_free(&said);
+}
+
 static long enter_again(void)
 {
 	struct sandbox less = { .name = "less", .calls = SANDBOX_IO };
@@ -588,6 +626,7 @@ int main(void)
 		cmocka_unit_test(test_root_keeps_what_is_listed),
 		cmocka_unit_test(test_a_modest_program_may_still_run_others),
 		cmocka_unit_test(test_descriptors_are_limited),
+		cmocka_unit_test(test_what_a_kernel_lacks_is_said_once),
 		cmocka_unit_test(test_one_can_enter_again_for_less),
 	};
 
