@@ -22,7 +22,9 @@
 
 #ifdef ARCH
 
-#define PROGRAM_MAX 1024
+#define RULES_MAX 160
+#define CODE_MAX 1024
+#define LEAF_RULES 4
 #define VALUES_MAX 16
 
 /* The group of the calls that every program may make. */
@@ -196,85 +198,40 @@ static const int deadly[] = {
 	__NR_process_vm_readv, __NR_process_vm_writev,
 };
 
-struct program {
+/* What becomes of one call. */
+struct rule {
+	int nr;
+	uint32_t action; /* of all, or where the argument is another one */
+	/* Allowed if argument `arg` & mask is one of the values. */
+	bool has_choice;
+	unsigned arg;
+	uint32_t mask;
 	size_t count;
-	struct sock_filter code[PROGRAM_MAX];
+	uint32_t values[VALUES_MAX];
 };
 
-static void emit(struct program *p, struct sock_filter instruction)
-{
-	assert(p->count < PROGRAM_MAX);
-	p->code[p->count++] = instruction;
-}
+struct program {
+	size_t rule_count;
+	struct rule rules[RULES_MAX];
+	size_t count;
+	struct sock_filter code[CODE_MAX];
+};
 
-static void load(struct program *p, size_t offset)
-{
-	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-					     (uint32_t)offset));
-}
+/* ---- rules ---- */
 
-static void answer(struct program *p, uint32_t action)
+static void add_rule(struct program *p, const struct rule *rule)
 {
-	emit(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
-}
-
-static void answer_errno(struct program *p, int error)
-{
-	answer(p, SECCOMP_RET_ERRNO | (uint32_t)error);
-}
-
-/* If what is loaded equals value: skip `same` instructions, else `other`. */
-static void compare(struct program *p, uint32_t value, size_t same,
-		    size_t other)
-{
-	assert(same < 256 && other < 256);
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value,
-					     (uint8_t)same, (uint8_t)other));
+	assert(p->rule_count < RULES_MAX);
+	p->rules[p->rule_count++] = *rule;
 }
 
 /* The call with this number, whatever its arguments. */
 static void decide(struct program *p, int nr, uint32_t action)
 {
-	compare(p, (uint32_t)nr, 0, 1);
-	answer(p, action);
+	add_rule(p, &(struct rule){ .nr = nr, .action = action });
 }
 
-/* A call that one argument decides about. */
-struct choice {
-	int nr;
-	unsigned arg;
-	uint32_t mask; /* allowed if argument & mask is one of the values */
-	size_t count;
-	uint32_t values[VALUES_MAX];
-	uint32_t otherwise;
-};
-
-/* Where the lower half of an argument lies. */
-static size_t argument(unsigned arg)
-{
-	size_t at = offsetof(struct seccomp_data, args) + 8 * (size_t)arg;
-
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	at += 4;
-#endif
-	return at;
-}
-
-/* What follows the comparison with nr ends in an answer in any case. */
-static void choose(struct program *p, const struct choice *c)
-{
-	compare(p, (uint32_t)c->nr, 0, 2 + 2 * c->count + 1);
-	load(p, argument(c->arg));
-	emit(p,
-	     (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, c->mask));
-	for (size_t i = 0; i < c->count; i++) {
-		compare(p, c->values[i], 0, 1);
-		answer(p, SECCOMP_RET_ALLOW);
-	}
-	answer(p, c->otherwise);
-}
-
-static void add_value(struct choice *c, uint32_t value)
+static void add_value(struct rule *c, uint32_t value)
 {
 	assert(c->count < VALUES_MAX);
 	c->values[c->count++] = value;
@@ -284,31 +241,14 @@ static void add_value(struct choice *c, uint32_t value)
 static void choose_without(struct program *p, int nr, unsigned arg,
 			   uint32_t mask, int error)
 {
-	struct choice c = {
-		.nr = nr,
-		.arg = arg,
-		.mask = mask,
-		.count = 1,
-		.otherwise = SECCOMP_RET_ERRNO | (uint32_t)error,
-	};
-
-	choose(p, &c);
-}
-
-static void check_architecture(struct program *p)
-{
-	load(p, offsetof(struct seccomp_data, arch));
-	compare(p, ARCH, 1, 0);
-	answer(p, SECCOMP_RET_KILL_PROCESS);
-	load(p, offsetof(struct seccomp_data, nr));
-#ifdef X32_BIT
-	/* -1 is a call that a tracer has cancelled. */
-	compare(p, ~0U, 0, 1);
-	answer_errno(p, ENOSYS);
-	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT,
-					     0, 1));
-	answer(p, SECCOMP_RET_KILL_PROCESS);
-#endif
+	add_rule(p, &(struct rule){
+			    .nr = nr,
+			    .action = SECCOMP_RET_ERRNO | (uint32_t)error,
+			    .has_choice = true,
+			    .arg = arg,
+			    .mask = mask,
+			    .count = 1,
+		    });
 }
 
 /* Memory that can be executed is what an attack would fill. */
@@ -337,10 +277,11 @@ static void choose_open(struct program *p, unsigned groups)
 
 static void choose_sockets(struct program *p, unsigned groups)
 {
-	struct choice c = {
+	struct rule c = {
 		.nr = __NR_socket,
+		.has_choice = true,
 		.mask = ~0U,
-		.otherwise = SECCOMP_RET_KILL_PROCESS,
+		.action = SECCOMP_RET_KILL_PROCESS,
 	};
 
 	if (groups & (SANDBOX_UNIX_CLIENT | SANDBOX_UNIX_SERVER))
@@ -349,12 +290,12 @@ static void choose_sockets(struct program *p, unsigned groups)
 		add_value(&c, AF_INET);
 		add_value(&c, AF_INET6);
 	}
-	choose(p, &c);
+	add_rule(p, &c);
 	c.nr = __NR_socketpair;
 	c.count = 0;
 	if (groups & SANDBOX_PACKET)
 		add_value(&c, AF_UNIX);
-	choose(p, &c);
+	add_rule(p, &c);
 }
 
 /* fork() as the C library does it: no thread, no namespace. */
@@ -369,10 +310,11 @@ static void choose_clone(struct program *p, unsigned groups)
 
 static void choose_prctl(struct program *p, unsigned groups)
 {
-	struct choice c = {
+	struct rule c = {
 		.nr = __NR_prctl,
+		.has_choice = true,
 		.mask = ~0U,
-		.otherwise = SECCOMP_RET_ERRNO | ENOSYS,
+		.action = SECCOMP_RET_ERRNO | ENOSYS,
 	};
 
 	if (groups & SANDBOX_FORK)
@@ -383,23 +325,146 @@ static void choose_prctl(struct program *p, unsigned groups)
 		add_value(&c, PR_CAP_AMBIENT);
 		add_value(&c, PR_CAPBSET_DROP);
 	}
-	choose(p, &c);
+	add_rule(p, &c);
 }
 
-static void build(struct program *p, unsigned groups)
+/* ---- code ---- */
+
+static void emit(struct program *p, struct sock_filter instruction)
 {
-	check_architecture(p);
+	assert(p->count < CODE_MAX);
+	p->code[p->count++] = instruction;
+}
+
+static void load(struct program *p, size_t offset)
+{
+	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					     (uint32_t)offset));
+}
+
+static void answer(struct program *p, uint32_t action)
+{
+	emit(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
+}
+
+static void answer_errno(struct program *p, int error)
+{
+	answer(p, SECCOMP_RET_ERRNO | (uint32_t)error);
+}
+
+/* If what is loaded equals value: skip `same` instructions, else `other`. */
+static void compare(struct program *p, uint32_t value, size_t same,
+		    size_t other)
+{
+	assert(same < 256 && other < 256);
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value,
+					     (uint8_t)same, (uint8_t)other));
+}
+
+/* Where the lower half of an argument lies. */
+static size_t argument(unsigned arg)
+{
+	size_t at = offsetof(struct seccomp_data, args) + 8 * (size_t)arg;
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	at += 4;
+#endif
+	return at;
+}
+
+static void emit_choice(struct program *p, const struct rule *rule)
+{
+	load(p, argument(rule->arg));
+	emit(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K,
+					     rule->mask));
+	for (size_t i = 0; i < rule->count; i++) {
+		compare(p, rule->values[i], 0, 1);
+		answer(p, SECCOMP_RET_ALLOW);
+	}
+}
+
+/* The number is loaded. Falls through for other calls only. */
+static void emit_rule(struct program *p, const struct rule *rule)
+{
+	size_t before = p->count;
+
+	compare(p, (uint32_t)rule->nr, 0, 0);
+	if (rule->has_choice)
+		emit_choice(p, rule);
+	answer(p, rule->action);
+	assert(p->count - before - 1 < 256);
+	p->code[before].jf = (uint8_t)(p->count - before - 1);
+}
+
+/*
+ * The rules from `first` on, sorted by number, as a tree: the kernel tries
+ * each number there is when the filter is set, and long lists cost time.
+ * As deep as the logarithm of RULES_MAX.
+ */
+static void emit_tree(struct program *p, const struct rule *first, size_t count)
+{
+	size_t half = count / 2;
+	size_t jump;
+
+	if (count <= LEAF_RULES) {
+		for (size_t i = 0; i < count; i++)
+			emit_rule(p, &first[i]);
+		answer_errno(p, ENOSYS);
+		return;
+	}
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K,
+					     (uint32_t)first[half].nr, 0, 1));
+	jump = p->count;
+	emit(p, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));
+	emit_tree(p, first, half);
+	p->code[jump].k = (uint32_t)(p->count - jump - 1);
+	emit_tree(p, first + half, count - half);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct rule *x = a;
+	const struct rule *y = b;
+
+	return (x->nr > y->nr) - (x->nr < y->nr);
+}
+
+static void check_architecture(struct program *p)
+{
+	load(p, offsetof(struct seccomp_data, arch));
+	compare(p, ARCH, 1, 0);
+	answer(p, SECCOMP_RET_KILL_PROCESS);
+	load(p, offsetof(struct seccomp_data, nr));
+#ifdef X32_BIT
+	/* -1 is a call that a tracer has cancelled. */
+	compare(p, ~0U, 0, 1);
+	answer_errno(p, ENOSYS);
+	emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT,
+					     0, 1));
+	answer(p, SECCOMP_RET_KILL_PROCESS);
+#endif
+}
+
+static void collect(struct program *p, unsigned groups)
+{
 	for (size_t i = 0; i < COUNT_OF(calls); i++)
 		if (calls[i].groups & groups || calls[i].groups == ALWAYS)
 			decide(p, calls[i].nr, SECCOMP_RET_ALLOW);
+	for (size_t i = 0; i < COUNT_OF(deadly); i++)
+		decide(p, deadly[i], SECCOMP_RET_KILL_PROCESS);
 	choose_memory(p);
 	choose_open(p, groups);
 	choose_sockets(p, groups);
 	choose_clone(p, groups);
 	choose_prctl(p, groups);
-	for (size_t i = 0; i < COUNT_OF(deadly); i++)
-		decide(p, deadly[i], SECCOMP_RET_KILL_PROCESS);
-	answer_errno(p, ENOSYS);
+}
+
+static void build(struct program *p, unsigned groups)
+{
+	collect(p, groups);
+	qsort(p->rules, p->rule_count, sizeof(p->rules[0]), by_number);
+	check_architecture(p);
+	emit_tree(p, p->rules, p->rule_count);
 }
 
 enum seccomp_result seccomp_apply(unsigned groups)
