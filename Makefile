@@ -266,6 +266,9 @@ test_ident := tools/ucspi/ident
 fuzz_addrlist := tools/inject/compose tools/inject/config
 test_reader := tools/inject/reader
 fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
+fuzz_ident := tools/ucspi/ident
+fuzz_reader := tools/inject/reader
+fuzz_status := tools/daemontools/service
 
 # ---- rules -------------------------------------------------------------
 
@@ -349,9 +352,19 @@ fuzz-replay: $(addprefix $(O)/tests/,$(FUZZ))
 	@set -e; for t in $(FUZZ); do \
 		$(O)/tests/$$t tests/fuzz/corpus/$${t#fuzz_}; done
 
+# As many at a time as there are processors; all of them are built before.
 FUZZ_SECONDS ?= 600
 fuzz:
-	@set -e; for t in $(FUZZ); do tests/fuzz/run $$t $(FUZZ_SECONDS); done
+	@n=$$(nproc); echo "fuzz: $(words $(FUZZ)) targets, $(FUZZ_SECONDS) s each," \
+		"$$n at a time:" \
+		"$$((($(words $(FUZZ)) + n - 1) / n * $(FUZZ_SECONDS) / 60)) minutes"
+	@set -e; mkdir -p build-fuzz; for t in $(FUZZ); do \
+		tests/fuzz/run $$t 1 -runs=0 >build-fuzz/$$t.log 2>&1 || \
+		{ cat build-fuzz/$$t.log; exit 1; }; done
+	@printf '%s\n' $(FUZZ) | xargs -P "$$(nproc)" -I{} sh -c \
+		'if tests/fuzz/run {} $(FUZZ_SECONDS) >build-fuzz/{}.log 2>&1; \
+		then echo "{}: nothing found"; \
+		else tail -40 build-fuzz/{}.log; exit 255; fi'
 
 # ---- installing ---------------------------------------------------------
 
@@ -398,6 +411,8 @@ system:
 soak: all
 	$(MAKE) TEST=1 all tests
 	/usr/bin/python3 -B -m pytest -q -p no:cacheprovider --soak tests/system
+	tests/soak/cleanmachine
+	$(MAKE) fuzz
 
 bench: all
 	tests/bench/run
