@@ -362,6 +362,8 @@ def send(house, what, tmp_path):
     log = tmp_path / "log"
     env = {"PATH": os.environ["PATH"], "VALIJA_TEST_STRICT": "1",
            "VALIJA_TEST_FORBIDDEN": what}
+    if "QMAILQUEUE" in os.environ:
+        env["QMAILQUEUE"] = os.environ["QMAILQUEUE"]
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" 0>"$1" 1>/dev/null 3>/dev/null 2</dev/null 4</dev/null',
          house.home / "bin/qmail-send", log], env=env, timeout=60)
@@ -422,3 +424,17 @@ def test_smtpd_runs_the_program_of_qmailqueue_unconfined(still, tmp_path):
     seen = (tmp_path / "seen").read_text().split()
     assert seen[:4] == ["NoNewPrivs:", "0", "Seccomp:", "0"]
     assert int(seen[4]) > 64
+
+
+@pytest.mark.parametrize("what", (*DEADLY, "inet"))
+def test_smtpd_dies_of_it_with_qmailqueue_too(still, what):
+    assert_killed(run(still, what, "qmail-smtpd", stdin=b"QUIT\r\n",
+                      env={"QMAILQUEUE": "/bin/false"}))
+
+
+@pytest.mark.parametrize("what", (*DEADLY, "inet"))
+def test_send_dies_of_it_with_qmailqueue_too(still, tmp_path, monkeypatch, what):
+    monkeypatch.setenv("QMAILQUEUE", "/bin/false")
+    code, log = send(still, what, tmp_path)
+    assert code == -signal.SIGSYS
+    assert b"probe" not in log
