@@ -2,6 +2,7 @@
 
 import os
 import poplib
+import signal
 import smtplib
 import subprocess
 
@@ -107,7 +108,12 @@ def test_a_corrupt_cdb_defers_and_recovers(troubled, path):
 
 def test_without_qmail_queued_mail_waits_at_the_client(troubled):
     """The queue's writer is away: no 250, and nothing is lost."""
-    troubled.svc("-p", "qmail-queued")
+    def signal_all(number):
+        # The service's own, or the one that qmail-start needed: every one.
+        for pid in troubled.pids("qmail-queued"):
+            os.kill(pid, number)
+
+    signal_all(signal.SIGSTOP)
     try:
         client = troubled.smtp()
         client.ehlo()
@@ -121,7 +127,7 @@ def test_without_qmail_queued_mail_waits_at_the_client(troubled):
                 raise TimeoutError
         client.close()
     finally:
-        troubled.svc("-c", "qmail-queued")
+        signal_all(signal.SIGCONT)
     oracle = Oracle(troubled)
     assert oracle.send()
     settle(troubled)
