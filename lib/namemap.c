@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "lib/die.h"
+#include "lib/memory.h"
 
 /* FNV-1a over lower case. */
 static size_t hash(struct view name)
@@ -46,9 +46,7 @@ static void make_table(struct namemap *map)
 
 	while (size < 2 * count_entries(&map->list))
 		size *= 2;
-	map->table = calloc(size, sizeof(*map->table));
-	if (!map->table)
-		die(EXIT_RETRY, "out of memory");
+	map->table = memory_zeroed(size, sizeof(*map->table));
 	map->mask = size - 1;
 }
 

@@ -1,13 +1,26 @@
 #include "lib/packet.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define NO_MEMORY_MS 100
+#define NO_MEMORY_WAITS 50
 
 union control {
 	struct cmsghdr head;
 	char space[CMSG_SPACE(sizeof(int) * 4)];
 };
+
+/* Is the kernel short of memory only? Then wait a little: it passes. */
+static bool no_memory(int *waits)
+{
+	if ((errno != ENOMEM && errno != ENOBUFS) || ++*waits > NO_MEMORY_WAITS)
+		return false;
+	poll(NULL, 0, NO_MEMORY_MS);
+	return true;
+}
 
 int packet_pair(int fds[2])
 {
@@ -32,6 +45,7 @@ enum packet_result packet_send(int sock, struct view packet, int fd)
 	};
 	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
 	ssize_t sent;
+	int waits = 0;
 
 	/* An empty packet would read as the end. */
 	if (packet.len == 0 || packet.len > PACKET_MAX_BYTES) {
@@ -51,7 +65,7 @@ enum packet_result packet_send(int sock, struct view packet, int fd)
 	}
 	do
 		sent = sendmsg(sock, &msg, MSG_NOSIGNAL);
-	while (sent == -1 && errno == EINTR);
+	while (sent == -1 && (errno == EINTR || no_memory(&waits)));
 	if (sent == -1 && errno == EAGAIN)
 		return PACKET_AGAIN;
 	if (sent == -1)
@@ -90,6 +104,7 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 	struct iovec piece;
 	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
 	ssize_t got;
+	int waits = 0;
 
 	*fd = -1;
 	str_reset(packet);
@@ -100,7 +115,7 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 	msg.msg_controllen = sizeof(control.space);
 	do
 		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	while (got == -1 && errno == EINTR);
+	while (got == -1 && (errno == EINTR || no_memory(&waits)));
 	if (got == -1 && errno == EAGAIN)
 		return PACKET_AGAIN;
 	if (got == -1)

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "lib/clock.h"
-#include "lib/die.h"
+#include "lib/memory.h"
+
+/* How long to wait where the kernel cannot even wait for us. */
+#define NO_MEMORY_MS 100
 
 void polls_reset(struct polls *polls)
 {
@@ -21,14 +24,9 @@ void polls_free(struct polls *polls)
 size_t polls_add(struct polls *polls, int fd, short events)
 {
 	if (polls->count == polls->cap) {
-		size_t cap = polls->cap * 2 + 16;
-		struct pollfd *fds;
-
-		fds = reallocarray(polls->fds, cap, sizeof(*fds));
-		if (!fds)
-			die(EXIT_RETRY, "out of memory");
-		polls->fds = fds;
-		polls->cap = cap;
+		polls->cap = polls->cap * 2 + 16;
+		polls->fds = memory_resize(polls->fds, polls->cap,
+					   sizeof(*polls->fds));
 	}
 	polls->fds[polls->count] =
 		(struct pollfd){ .fd = fd, .events = events };
@@ -53,6 +51,11 @@ int polls_wait(struct polls *polls, int64_t deadline)
 		wait = left > 3600000 ? 3600000 : (int)left;
 	}
 	n = poll(polls->fds, polls->count, wait);
+	if (n == -1 && errno == ENOMEM) {
+		/* The kernel's own shortage: nothing is ready for a moment. */
+		poll(NULL, 0, NO_MEMORY_MS);
+		n = 0;
+	}
 	if (n == -1 || n == 0)
 		for (size_t i = 0; i < polls->count; i++)
 			polls->fds[i].revents = 0;

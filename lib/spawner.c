@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/control.h"
 #include "lib/die.h"
+#include "lib/memory.h"
 #include "lib/packet.h"
 #include "lib/sig.h"
 
@@ -502,6 +503,7 @@ int spawner_init(struct spawner *s)
 	enum packet_result sent;
 
 	sig_ignore_write_signals();
+	memory_patient();
 	s->slot_count = capacity();
 	s->slots = calloc(s->slot_count, sizeof(*s->slots));
 	if (!s->slots)

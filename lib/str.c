@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "lib/die.h"
+#include "lib/memory.h"
 
 struct view view_of(const char *c)
 {
@@ -178,7 +179,6 @@ void str_reserve(struct str *s, size_t more)
 {
 	size_t want;
 	size_t cap;
-	char *p;
 
 	/* One byte more than asked: str_c() may always write its NUL. */
 	if (__builtin_add_overflow(s->len, more, &want) ||
@@ -188,10 +188,7 @@ void str_reserve(struct str *s, size_t more)
 		return;
 	if (__builtin_add_overflow(want, want / 2 + 32, &cap))
 		die(EXIT_RETRY, "out of memory");
-	p = realloc(s->p, cap);
-	if (!p)
-		die(EXIT_RETRY, "out of memory");
-	s->p = p;
+	s->p = memory_resize(s->p, cap, 1);
 	s->cap = cap;
 }
 

@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/enqueue.h"
+#include "lib/memory.h"
 #include "lib/record.h"
 #include "queue/received.h"
 #include "queue/server.h"
@@ -29,7 +30,10 @@ static bool answer(int sock, uint64_t type, struct view value)
 	bool whole;
 
 	record_append(&record, type, value);
-	sent = send(sock, record.p, record.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	do
+		sent = send(sock, record.p, record.len,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent == -1 && errno == EINTR);
 	whole = sent == (ssize_t)record.len;
 	str_free(&record);
 	return whole;
@@ -130,19 +134,16 @@ struct client *client_open(struct server *server, int sock)
 	}
 	if (!slots_take(&server->slots, peer.uid, &kind))
 		return refuse_stranger(server, sock, &peer);
-	client = calloc(1, sizeof(*client));
-	if (client)
-		*client = (struct client){
-			.server = server,
-			.sock = sock,
-			.uid = peer.uid,
-			.pid = peer.pid,
-			.kind = kind,
-			.start_ms = clock_mono_ms(),
-			.heard_ms = clock_mono_ms(),
-		};
-	else
-		die(EXIT_RETRY, "out of memory");
+	client = memory_zeroed(1, sizeof(*client));
+	*client = (struct client){
+		.server = server,
+		.sock = sock,
+		.uid = peer.uid,
+		.pid = peer.pid,
+		.kind = kind,
+		.start_ms = clock_mono_ms(),
+		.heard_ms = clock_mono_ms(),
+	};
 	return client;
 }
 

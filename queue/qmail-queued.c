@@ -22,6 +22,7 @@
 #include "lib/home.h"
 #include "lib/ids.h"
 #include "lib/lock.h"
+#include "lib/memory.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "queue/server.h"
@@ -249,6 +250,7 @@ int main(int argc, char **argv)
 	fill_descriptors();
 	umask(0007);
 	sig_ignore_write_signals();
+	memory_patient();
 	server.homefd = home_open();
 	if (server.homefd == -1 || fchdir(server.homefd) == -1)
 		die_errno(EXIT_RETRY, "cannot open the home directory");

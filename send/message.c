@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/checksum.h"
-#include "lib/die.h"
+#include "lib/memory.h"
 #include "send/names.h"
 #include "send/send.h"
 
@@ -119,10 +119,8 @@ bool message_open_file(struct send *s, uint32_t no, enum due which,
 
 struct message *message_new(uint32_t no, struct qfile *file)
 {
-	struct message *m = calloc(1, sizeof(*m));
+	struct message *m = memory_zeroed(1, sizeof(*m));
 
-	if (!m)
-		die(EXIT_RETRY, "out of memory");
 	m->no = no;
 	m->id = file->id;
 	m->file = *file;

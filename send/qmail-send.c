@@ -22,6 +22,7 @@
 #include "lib/die.h"
 #include "lib/enqueue.h"
 #include "lib/home.h"
+#include "lib/memory.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "send/send.h"
@@ -184,6 +185,7 @@ static void start(struct loop *loop)
 {
 	struct send *s = &loop->send;
 
+	memory_patient();
 	umask(077);
 	move_descriptors(loop);
 	s->homefd = home_open();

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/die.h"
+#include "lib/memory.h"
 
 _Static_assert(sizeof(struct schedule_entry) + DUE_COUNT * sizeof(uint32_t) <
 		       80,
@@ -13,10 +14,7 @@ _Static_assert(sizeof(struct schedule_entry) + DUE_COUNT * sizeof(uint32_t) <
 static void *grow(void *p, size_t *cap, size_t size)
 {
 	*cap += *cap / 4 + 64;
-	p = reallocarray(p, *cap, size);
-	if (!p)
-		die(EXIT_RETRY, "out of memory");
-	return p;
+	return memory_resize(p, *cap, size);
 }
 
 /* ---- the heaps ---- */

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/die.h"
 #include "lib/lock.h"
+#include "lib/memory.h"
 #include "lib/mutant.h"
 #include "lib/qfile.h"
 #include "lib/record.h"
@@ -114,10 +114,8 @@ static void add_name(struct take_names *names, uint64_t id, uint64_t shard)
 {
 	if (names->count == names->cap) {
 		names->cap = names->cap * 2 + 64;
-		names->names = reallocarray(names->names, names->cap,
-					    sizeof(*names->names));
-		if (!names->names)
-			die(EXIT_RETRY, "out of memory");
+		names->names = memory_resize(names->names, names->cap,
+					     sizeof(*names->names));
 	}
 	names->names[names->count++] = (struct take_name){ id, shard };
 }
@@ -153,6 +151,7 @@ static int read_shard(struct send *s, const char *folder, uint64_t shard,
 {
 	struct str path = { 0 };
 	struct dirent *entry;
+	int result = 0;
 	uint64_t id;
 	DIR *dir;
 
@@ -163,12 +162,16 @@ static int read_shard(struct send *s, const char *folder, uint64_t shard,
 		str_free(&path);
 		return -1;
 	}
-	str_free(&path);
-	while ((entry = readdir(dir)))
+	while (errno = 0, (entry = readdir(dir)))
 		if (names_parse_id(entry->d_name, &id))
 			add_name(names, id, shard);
+	if (errno) {
+		log_errno(&s->log, "warning: unable to read %s", str_c(&path));
+		result = -1;
+	}
+	str_free(&path);
 	closedir(dir);
-	return 0;
+	return result;
 }
 
 /* Shards that are there although the split knows no such number. */
@@ -185,10 +188,12 @@ static void read_other_shards(struct send *s, const char *folder,
 	str_free(&path);
 	if (!dir)
 		return; /* its shards have been complained of */
-	while ((entry = readdir(dir)))
+	while (errno = 0, (entry = readdir(dir)))
 		if (names_parse_id(entry->d_name, &shard) &&
 		    shard >= s->format.split)
 			(void)!read_shard(s, folder, shard, names);
+	if (errno)
+		log_errno(&s->log, "warning: unable to read queue/%s", folder);
 	closedir(dir);
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "lib/clock.h"
-#include "lib/die.h"
+#include "lib/memory.h"
 #include "lib/mutant.h"
 #include "send/message.h"
 #include "send/reports.h"
@@ -30,10 +30,8 @@ static void list_append(struct pass_list *list, struct message *m)
 {
 	if (list->count == list->cap) {
 		list->cap = list->cap * 2 + 16;
-		list->messages = reallocarray(list->messages, list->cap,
-					      sizeof(*list->messages));
-		if (!list->messages)
-			die(EXIT_RETRY, "out of memory");
+		list->messages = memory_resize(list->messages, list->cap,
+					       sizeof(*list->messages));
 	}
 	list->messages[list->count++] = m;
 }
