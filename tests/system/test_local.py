@@ -184,6 +184,7 @@ def test_fifo_in_place_of_an_mbox_defers(home):
 
 @pytest.mark.parametrize("sub", ["tmp", "new"])
 def test_part_of_a_maildir_that_is_a_link_defers(home, sub):
+    """FP3."""
     elsewhere = home.top / "elsewhere"
     elsewhere.mkdir(mode=0o777)
     elsewhere.chmod(0o777)

@@ -171,6 +171,7 @@ def test_without_users_cdb_everything_is_looked_up(instance):
 
 @pytest.mark.parametrize("damage", ["truncate", "offsets", "empty"])
 def test_damaged_users_cdb_defers(instance, damage):
+    """IM8: never "no such user"."""
     path = instance.home / "users/cdb"
     content = bytearray(path.read_bytes())
     if damage == "truncate":
@@ -207,6 +208,7 @@ def test_strangers_bytes_stay_bytes(instance):
 
 
 def test_value_that_is_a_shell_function_is_defused(instance):
+    """IN2 (Shellshock), in every variable that a stranger fills."""
     instance.qmail(".qmail-default", "|printf '%s' \"$EXT/$SENDER\" >ext\n")
     instance.deliver(b"box-() { :;}; touch p@h", sender=b"() { :;}; touch p@x")
     assert (instance.mailbox / "ext").read_bytes() == (

@@ -328,6 +328,7 @@ MOMENTARY = {"qmail-getpw", "vchkpw"}
 
 
 def test_every_process_is_as_the_table_says(busy):
+    """FP5 among others: all is close-on-exec, and nothing inherited is left."""
     rows = table()
     lines, seen = ["nothing was looked at"], set()
 

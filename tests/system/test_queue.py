@@ -464,6 +464,7 @@ def test_silent_client_is_dropped(q):
 
 
 def test_dripping_client_is_dropped_too(q):
+    """DO2: the limit is for the whole message."""
     q.start("-T", 1)
     sock = q.connect()
     sock.sendall(HELLO)

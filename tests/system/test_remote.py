@@ -281,7 +281,7 @@ class Dripper(Server):
 
 
 def test_dripping_server_is_left_in_time(instance):
-    """One byte now and then is no answer: the whole reply has its time."""
+    """DO2: one byte now and then is no answer: the whole reply has its time."""
     instance.control("timeoutremote", "1\n")
     server = Dripper()
     instance.route(server)
@@ -345,7 +345,7 @@ def test_too_big_for_the_server_is_known_beforehand(talk):
 
 
 def test_smuggling_is_impossible(talk):
-    """On the wire: no CR or LF alone, one CRLF.CRLF, leading dots doubled."""
+    """SM8, on the wire: no CR or LF alone, one CRLF.CRLF, leading dots doubled."""
     rnd = random.Random(1)
     seeds = [b"foo\r.\n", b"foo\r.\r\n", b"foo\r\n.\r\n", b"foo\n.\r\n", b"\r", b"\n", b"", b".",
              b"..", b"\r.\r\n", b"foo\r\r\n.\r\n", b"a\n\r.\r\nMAIL"]
@@ -376,6 +376,7 @@ def test_smuggling_is_impossible(talk):
     pytest.param(b"553-x\r\n" * 20000 + b"553 y\r\n", id="many lines"), b"553 a\n",
 ])
 def test_remote_words_are_bounded_and_plain(talk, reply):
+    """IN4: no reply, however malformed, gets more than text into a report."""
     _, report, _ = talk({b".": reply})
     assert report.startswith("D127.0.0.1 failed after I sent the message.\n")
     assert len(report) < 5200

@@ -182,6 +182,7 @@ def test_verp_bounces_go_to_the_owner(send):
 
 
 def test_hostile_texts_stay_in_their_place(send):
+    """IN5: no header or paragraph of a bounce, and no line of the log."""
     send.answers["local"] = lambda job: (
         b"D", b"\nstarting delivery 9: %s\n\x1b[0m\xff\n\n--- Below")
     send.start()

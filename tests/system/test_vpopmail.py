@@ -748,6 +748,7 @@ def test_users_that_are_paths_are_nobody(house):
 
 
 def test_loops_end(house):
+    """DO4: by Delivered-To in the header, and there only."""
     looping = b"Received: x\nDelivered-To: ana@dominio.com\n\nbody\n"
     assert "looping" in house.deliver("ana", looping, want=100)
     looping = b"Delivered-To: dominio.com-ana@dominio.com\n\nbody\n"
@@ -986,7 +987,7 @@ def test_apop_and_cram_need_a_stored_clear_password(house):
 
 
 def test_unknown_names_take_as_long_as_wrong_passwords(house, request):
-    """In turns, so that the machine's other work disturbs all alike."""
+    """AU1. In turns, so that the machine's other work disturbs all alike."""
     soak = request.config.getoption("--soak")
     names = ("ana@dominio.com", "nobody@dominio.com", "nobody@nowhere.test", "../x")
     for attempt in range(4):
@@ -1003,6 +1004,7 @@ def test_unknown_names_take_as_long_as_wrong_passwords(house, request):
 
 
 def test_a_damaged_users_cdb_is_trouble(house):
+    """AU8, IM8: 111, never a wrong password."""
     (house.home / "users" / "cdb").write_bytes(b"rubbish")
     house.check("ana@dominio.com", "ana-pw", want=111)
     house.run("vadduser", "joe@dominio.com", "pw", want=233)

@@ -92,6 +92,7 @@ static void show_names(const char *dash, const char *ext, struct str *shown)
 	str_free(&name);
 }
 
+/* The last case is FP2: dots become colons, and nothing leaves the home. */
 static void test_names_go_from_exact_to_default(void **state)
 {
 	static const struct {

@@ -161,7 +161,7 @@ static ssize_t count_bytes(struct out *out, const void *from, size_t size)
 	return (ssize_t)size;
 }
 
-/* CVE-2005-1515: a length that does not fit an int. */
+/* IM1 (CVE-2005-1515): a length that does not fit an int. */
 static void test_more_than_an_int_can_count_goes_out_whole(void **state)
 {
 	size_t size = (size_t)INT32_MAX + 1;

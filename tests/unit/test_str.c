@@ -168,7 +168,7 @@ static void reserve(void *arg)
 	str_reserve(&s, *(size_t *)arg);
 }
 
-/* CVE-2005-1513: a sum that wraps gives a small block for a large string. */
+/* IM1 (CVE-2005-1513): a sum that wraps gives a small block for a large string. */
 static void test_a_size_that_overflows_dies_temporarily(void **state)
 {
 	static const size_t sizes[] = {
