@@ -44,10 +44,18 @@ house_folders() {
 	chmod 0755 "$house" "$house"/{bin,control,users,man,log,service}
 }
 
+# house_alias HOUSE ADDRESS: who reads the mail of postmaster, root and
+# mailer-daemon; nobody named: a Maildir of alias's own.
 house_alias() {
-	local house=$1 postmaster=$2 name
+	local house=$1 postmaster=$2 name line="&$2"
+	if [ -z "$postmaster" ]; then
+		line=./Maildir/
+		[ -d "$house/alias/Maildir" ] ||
+			"$house/bin/maildirmake" "$house/alias/Maildir"
+		own "$house" alias 0700 alias/Maildir alias/Maildir/{tmp,new,cur}
+	fi
 	for name in postmaster root mailer-daemon; do
-		printf '&%s\n' "$postmaster" | put_file "$house/alias/.qmail-$name"
+		printf '%s\n' "$line" | put_file "$house/alias/.qmail-$name"
 		own "$house" alias 0644 "alias/.qmail-$name"
 	done
 	own "$house" alias 2755 alias

@@ -74,9 +74,22 @@ install_existing() {
 	say "there is a house in $house already. With --take-over, its control/,"
 	say "alias/, users/assign and queue stay; these change:"
 	say "  bin/         programs replaced (the old ones are kept in bin.before-valija)"
-	say "  queue/       our folders are added beside what is there"
+	say "  queue/       kept as queue.before-valija, if it is not ours; a new one is made"
 	say "  users/ids    written"
 	exit 100
+}
+
+# Keep aside what cannot be shared with another mail system's programs.
+install_take_over() {
+	local house=$1
+	if [ -d "$house/bin" ] && [ ! -e "$house/users/ids" ]; then
+		mv "$house/bin" "$house/bin.before-valija"
+		say "kept aside: $house/bin.before-valija"
+	fi
+	if [ -d "$house/queue" ] && [ ! -e "$house/queue/format" ]; then
+		mv "$house/queue" "$house/queue.before-valija"
+		say "kept aside, with its mail: $house/queue.before-valija"
+	fi
 }
 
 setup_install() {
@@ -98,8 +111,7 @@ setup_install() {
 	make -s -j"$(nproc)" all
 	step "built"
 	install_users "$house"
-	[ -z "$take_over" ] || [ ! -d "$house/bin" ] || [ -e "$house/users/ids" ] ||
-		mv "$house/bin" "$house/bin.before-valija"
+	[ -z "$take_over" ] || install_take_over "$house"
 	house_folders "$house"
 	make -s install DESTDIR="$root"
 	house_programs "$house" build/bin
@@ -114,7 +126,7 @@ setup_install() {
 	house_alias "$house" "$(admin_user)"
 	install_vpopmail "$house" "$root"
 	step "house in $house"
-	services_make "$house" 25 110
+	services_make "$house" 25 110 0
 	install_service_links "$root" "$house"
 	install_links "$root" "$house"
 	[ -z "$systemd" ] || install_systemd "$root"
@@ -122,8 +134,7 @@ setup_install() {
 	step "installed; start it with /command/svscanboot, or --systemd's unit"
 }
 
-# Who reads the postmaster's mail at first: the first ordinary user, or the
-# alias user's own Maildir.
+# Who reads the postmaster's mail at first: the first ordinary user, if any.
 admin_user() {
 	getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print $1; exit }'
 }

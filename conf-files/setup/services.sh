@@ -34,9 +34,9 @@ service_env() {
 	done
 }
 
-# services_make HOUSE SMTP-PORT POP3-PORT
+# services_make HOUSE SMTP-PORT POP3-PORT [IP]
 services_make() {
-	local house=$1 smtp=$2 pop3=$3
+	local house=$1 smtp=$2 pop3=$3 ip=${4-127.0.0.1}
 
 	service "$house" qmail-queued <<-E
 		exec qmail-queued
@@ -51,7 +51,7 @@ services_make() {
 			-- "\${IP-127.0.0.1}" "\${PORT-25}" qmail-smtpd
 		'
 	E
-	service_env "$house" qmail-smtpd "IP=127.0.0.1" "PORT=$smtp"
+	service_env "$house" qmail-smtpd "IP=$ip" "PORT=$smtp"
 	service "$house" qmail-pop3d <<-E
 		exec envdir ./env sh -c '
 			exec tcpserver -vDRHl0 -c "\${CONCURRENCY-100}" \\
@@ -60,7 +60,7 @@ services_make() {
 			vchkpw qmail-pop3d "\${MAILDIRNAME-Maildir}"
 		'
 	E
-	service_env "$house" qmail-pop3d "IP=127.0.0.1" "PORT=$pop3"
+	service_env "$house" qmail-pop3d "IP=$ip" "PORT=$pop3"
 }
 
 SERVICES="qmail-queued qmail-send qmail-smtpd qmail-pop3d"
