@@ -115,11 +115,14 @@ def descriptor(pid, fd, home, sockets, logs):
         return "message", closes
     if link == "/dev/null":
         return "null", closes
+    there = os.stat(f"/proc/{pid}/fd/{fd}")
+    if there.st_nlink:  # it has another name now
+        link = link.removesuffix(" (deleted)")
     path = os.path.relpath(link, home) if link.startswith(str(home)) else link
     path = re.sub(r"(?<=/)\d+(?=/|$)", "*", path)
     path = re.sub(r"^service/[^/]+", "service/*", path)
     path = re.sub(r"^vpopmail/domains/[^/]+/[^/]+", "mailbox", path)
-    kind = stat.S_IFMT(os.stat(f"/proc/{pid}/fd/{fd}").st_mode)
+    kind = stat.S_IFMT(there.st_mode)
     if kind == stat.S_IFDIR:
         return "dir home" if path == "." else f"dir {path}", closes
     word = {stat.S_IFREG: "file", stat.S_IFIFO: "fifo"}.get(kind, "other")
