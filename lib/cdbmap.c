@@ -18,6 +18,7 @@
 #define HEAD_BYTES 2048
 #define SLOT_BYTES 8
 #define SLOTS_AT_ONCE 64
+#define HASH_START 5381
 
 static uint32_t le32(const unsigned char *b)
 {
@@ -52,11 +53,16 @@ static int read_at(int fd, void *to, size_t size, uint64_t at)
 	return 0;
 }
 
-/* Take over the table heads; the records end where the first table begins. */
+/*
+ * Take over the table heads. The records end where the first table begins;
+ * table follows table up to the end of the file, as all that write such files
+ * have it: so one wrong bit of a head is seen.
+ */
 static int check_head(struct cdbmap *map, const unsigned char *head,
 		      uint64_t size)
 {
-	uint64_t records_end = size;
+	uint64_t records_end = HEAD_BYTES;
+	uint64_t end = 0; /* of the tables so far */
 
 	for (size_t i = 0; i < CDBMAP_TABLES; i++) {
 		uint64_t at = le32(head + 8 * i);
@@ -66,11 +72,14 @@ static int check_head(struct cdbmap *map, const unsigned char *head,
 		map->tables[i].slots = (uint32_t)slots;
 		if (slots == 0)
 			continue;
-		if (at < HEAD_BYTES || at + slots * SLOT_BYTES > size)
+		if (at < HEAD_BYTES || (end && at != end))
 			return damaged();
-		if (at < records_end)
+		if (!end)
 			records_end = at;
+		end = at + slots * SLOT_BYTES;
 	}
+	if (size != (end ? end : HEAD_BYTES))
+		return damaged();
 	map->records_end = (uint32_t)records_end;
 	return 0;
 }
@@ -144,8 +153,41 @@ static int append_at(struct cdbmap *map, struct str *to, uint32_t count,
 	return 0;
 }
 
-/* Compare the record at `at`; when it is key's, fetch its value. */
-static enum cdbmap_result match(struct cdbmap *map, uint32_t at,
+static uint32_t hash_more(uint32_t hash, struct view bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++)
+		hash = (hash * 33) ^ (unsigned char)bytes.p[i];
+	return hash;
+}
+
+/* Does the record at `at` have a key of this hash, as its slot says? */
+static int check_key(struct cdbmap *map, uint32_t at, uint32_t hash)
+{
+	uint32_t found = HASH_START;
+	uint32_t key_bytes;
+	uint32_t value_bytes;
+	char space[256];
+
+	if (read_lengths(map, at, &key_bytes, &value_bytes) == -1)
+		return -1;
+	for (uint32_t done = 0; done < key_bytes;) {
+		uint32_t left = key_bytes - done;
+		size_t some = left < sizeof(space) ? left : sizeof(space);
+
+		if (read_at(map->fd, space, some, (uint64_t)at + 8 + done) ==
+		    -1)
+			return -1;
+		found = hash_more(found, view_make(space, some));
+		done += (uint32_t)some;
+	}
+	return found == hash ? 0 : damaged();
+}
+
+/*
+ * Compare the record at `at`, whose slot has the hash of key; when it is
+ * key's, fetch its value.
+ */
+static enum cdbmap_result match(struct cdbmap *map, uint32_t at, uint32_t hash,
 				struct view key, struct str *value)
 {
 	uint32_t key_bytes;
@@ -154,14 +196,16 @@ static enum cdbmap_result match(struct cdbmap *map, uint32_t at,
 	if (read_lengths(map, at, &key_bytes, &value_bytes) == -1)
 		return CDBMAP_ERROR;
 	if (key_bytes != key.len)
-		return CDBMAP_MISSING;
+		return check_key(map, at, hash) == 0 ? CDBMAP_MISSING
+						     : CDBMAP_ERROR;
 	/* The hash agrees, so very likely the key does: read both at once. */
 	if (append_at(map, value, key_bytes + value_bytes, (uint64_t)at + 8) ==
 	    -1)
 		return CDBMAP_ERROR;
 	if (!view_eq(view_first(str_view(value), key_bytes), key)) {
 		str_reset(value);
-		return CDBMAP_MISSING;
+		return check_key(map, at, hash) == 0 ? CDBMAP_MISSING
+						     : CDBMAP_ERROR;
 	}
 	str_remove(value, 0, key_bytes);
 	return CDBMAP_FOUND;
@@ -215,29 +259,23 @@ static int probe_next(struct cdbmap *map, struct probe *probe, uint32_t *at)
 		slot = probe->space + (size_t)probe->used++ * SLOT_BYTES;
 		*at = le32(slot + 4);
 		if (*at == 0)
-			return 0;
+			return le32(slot) ? damaged() : 0;
 		if ((le32(slot) ^ probe->hash) & (CDBMAP_TABLES - 1))
 			return damaged();
 		if (*at < HEAD_BYTES || *at >= map->records_end)
 			return damaged();
 		if (le32(slot) == probe->hash)
 			return 0;
+		/* A slot that lies about its record may be the one sought. */
+		if (check_key(map, *at, le32(slot)) == -1)
+			return -1;
 	}
-}
-
-static uint32_t hash_of(struct view key)
-{
-	uint32_t hash = 5381;
-
-	for (size_t i = 0; i < key.len; i++)
-		hash = (hash * 33) ^ (unsigned char)key.p[i];
-	return hash;
 }
 
 static enum cdbmap_result search(struct cdbmap *map, struct view key,
 				 struct str *value)
 {
-	struct probe probe = { .hash = hash_of(key) };
+	struct probe probe = { .hash = hash_more(HASH_START, key) };
 	uint32_t at;
 
 	probe.table = &map->tables[probe.hash & (CDBMAP_TABLES - 1)];
@@ -252,7 +290,7 @@ static enum cdbmap_result search(struct cdbmap *map, struct view key,
 			return CDBMAP_ERROR;
 		if (at == 0)
 			return CDBMAP_MISSING;
-		result = match(map, at, key, value);
+		result = match(map, at, probe.hash, key, value);
 		if (result != CDBMAP_MISSING)
 			return result;
 	}

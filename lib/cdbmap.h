@@ -5,7 +5,9 @@
  * Constant databases: cdb files as tinycdb and cdb-0.75 write them.
  *
  * Reading uses pread/read only, never a map: a file that shrinks under us
- * must not kill. A damaged file is an ERROR, never "not found".
+ * must not kill. A damaged file is an ERROR, never "not found": each slot
+ * that a search passes is compared with its record's key. Values are
+ * protected by nothing.
  *
  * Writing replaces the whole file durably (lib/durable.h).
  */

@@ -278,6 +278,38 @@ static void test_damage_is_an_error_and_never_missing(void **state)
 	str_free(&bad);
 }
 
+/*
+ * Values are not protected by anything; whatever else is wrong, be it one
+ * bit, no search may end in "not found".
+ */
+static void test_no_wrong_bit_hides_a_record(void **state)
+{
+	struct str good = { 0 };
+	struct str bad = { 0 };
+	size_t found = 0;
+
+	(void)state;
+	write_numbers(3);
+	scratch_read(&scratch, "m.cdb", &good);
+	for (size_t bit = 0; bit < good.len * 8; bit++) {
+		str_set(&bad, str_view(&good));
+		bad.p[bit / 8] = (char)(bad.p[bit / 8] ^ 1 << bit % 8);
+		switch (find_key0(&bad)) {
+		case CDBMAP_FOUND:
+			found++;
+			break;
+		case CDBMAP_ERROR:
+			break;
+		case CDBMAP_MISSING:
+			fail_msg("bit %zu hides the record", bit);
+		}
+	}
+	/* What belongs to the others does not matter to this one. */
+	assert_in_range(found, 1, good.len * 8 - 1);
+	str_free(&good);
+	str_free(&bad);
+}
+
 static void test_walking_a_damaged_file_ends_in_an_error(void **state)
 {
 	struct str content = { 0 };
@@ -431,6 +463,7 @@ int main(void)
 		CASE(test_keys_and_values_may_be_empty_binary_or_twice),
 		CASE(test_what_is_no_map_is_not_opened),
 		CASE(test_damage_is_an_error_and_never_missing),
+		CASE(test_no_wrong_bit_hides_a_record),
 		CASE(test_walking_a_damaged_file_ends_in_an_error),
 		CASE(test_a_file_that_shrinks_while_open_is_an_error),
 		CASE(test_the_old_map_stands_until_commit),
