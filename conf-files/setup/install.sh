@@ -93,7 +93,7 @@ install_take_over() {
 }
 
 setup_install() {
-	local house root="" take_over="" systemd="" prefix
+	local house root="" take_over="" systemd=""
 	for word in "$@"; do
 		case $word in
 		--take-over) take_over=yes ;;
@@ -118,8 +118,7 @@ setup_install() {
 	named_ids >"$house/users/ids.new"
 	mv "$house/users/ids.new" "$house/users/ids"
 	install_deliveryids "$house"
-	prefix=$(hostname -f 2>/dev/null || hostname)
-	house_control_installed "$house" "$prefix"
+	house_control_installed "$house" "$(canonical_name)"
 	[ -e "$house/users/assign" ] || echo . >"$house/users/assign"
 	"$house/bin/qmail-newu"
 	"$house/bin/qmail-qmake"
@@ -139,9 +138,22 @@ admin_user() {
 	getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print $1; exit }'
 }
 
+# This host's name, with a dot in it: qmail-inject completes names without.
+canonical_name() {
+	local name
+	name=$(hostname -f 2>/dev/null || cat /proc/sys/kernel/hostname)
+	case $name in
+	*.*) echo "$name" ;;
+	*) echo "$name.localdomain" ;;
+	esac
+}
+
 house_control_installed() {
 	local house=$1 me=$2
 	echo "$me" | put_file "$house/control/me"
+	# What follows the first label; what are the last two.
+	sed 's/^[^.]*\.\([^.]*\.\)/\1/' <<<"$me" | put_file "$house/control/defaultdomain"
+	sed 's/^.*\.\([^.]*\.[^.]*\)$/\1/' <<<"$me" | put_file "$house/control/plusdomain"
 	printf 'localhost\n%s\n' "$me" | put_file "$house/control/locals"
 	printf 'localhost\n%s\n' "$me" | put_file "$house/control/rcpthosts"
 	echo "/service/qmail-send" | put_file "$house/control/sendservice"
