@@ -23,7 +23,7 @@
 #include "lspawn/getpw.h"
 
 #define NAME_MAX_BYTES 31 /* qmail's limit: longer names are no users */
-#define LOCAL_MAX_BYTES (256 * 1024) /* more than any job has */
+#define LOCAL_MAX_BYTES ((size_t)256 * 1024) /* more than any job has */
 
 struct owner {
 	struct str user;
