@@ -269,6 +269,8 @@ fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
 fuzz_ident := tools/ucspi/ident
 fuzz_reader := tools/inject/reader
 fuzz_status := tools/daemontools/service
+fuzz_slots := queue/slots
+fuzz_vlines := tools/vpopmail/vlines
 
 # ---- rules -------------------------------------------------------------
 
