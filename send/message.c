@@ -34,15 +34,17 @@ static int rename_bad(int homefd, const char *path, uint64_t id,
 	return result;
 }
 
-void message_rename_bad(struct send *s, const char *path, uint64_t id)
+void message_rename_bad(struct send *s, const char *path, uint64_t id,
+			bool said)
 {
 	struct str bounce = { 0 };
 
 	if (rename_bad(s->homefd, path, id, "") == -1) {
-		log_errno(&s->log,
-			  "alert: %s is damaged and cannot be moved to "
-			  "queue/bad",
-			  path);
+		if (!said)
+			log_errno(&s->log,
+				  "alert: %s is damaged and cannot be moved to "
+				  "queue/bad",
+				  path);
 		return;
 	}
 	log_line(&s->log, "alert: %s is damaged; moved to queue/bad/%lu", path,
@@ -61,7 +63,7 @@ void message_set_aside(struct send *s, uint32_t no)
 	struct str path = { 0 };
 
 	qformat_path(&s->format, &path, "mess", id);
-	message_rename_bad(s, str_c(&path), id);
+	message_rename_bad(s, str_c(&path), id, false);
 	schedule_remove(&s->schedule, no);
 	str_free(&path);
 }

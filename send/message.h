@@ -62,7 +62,12 @@ void message_mark(struct send *s, struct message *m, uint64_t state_offset,
 
 /* Set aside in bad/ and forget: it does not check. */
 void message_set_aside(struct send *s, uint32_t no);
-/* Rename `path`, of message id, into bad/. Logs. */
-void message_rename_bad(struct send *s, const char *path, uint64_t id);
+/*
+ * Rename `path`, of message id, into bad/. Logs; a failure only when it was
+ * not said before. What is no plain file stays where it is if the sandbox
+ * says so: it is not ours.
+ */
+void message_rename_bad(struct send *s, const char *path, uint64_t id,
+			bool said);
 
 #endif

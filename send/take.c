@@ -364,7 +364,8 @@ static void take_file(struct send *s, const struct take_name *name,
 				 path);
 		break;
 	case QFILE_BAD:
-		message_rename_bad(s, path, name->id);
+		message_rename_bad(s, path, name->id,
+				   is_known_odd(&s->take, name->id));
 		break;
 	case QFILE_ERROR:
 		log_errno(&s->log,
@@ -388,7 +389,8 @@ static void take_one(struct send *s, const struct take_name *name)
 		close(fd);
 	} else if (errno == ELOOP || errno == ENXIO) {
 		/* A link or a socket is no queue file. */
-		message_rename_bad(s, str_c(&path), name->id);
+		message_rename_bad(s, str_c(&path), name->id,
+				   is_known_odd(&s->take, name->id));
 	} else if (errno != ENOENT && !is_known_odd(&s->take, name->id)) {
 		log_errno(&s->log, "warning: unable to open %s", str_c(&path));
 	}
