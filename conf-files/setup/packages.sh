@@ -4,7 +4,7 @@ BUILD_PACKAGES="gcc make libc6-dev libcdb-dev libcrypt-dev"
 TEST_PACKAGES="libcmocka-dev python3 python3-pytest python3-pexpect
 	daemontools ucspi-tcp swaks msmtp fetchmail getmail6 strace
 	e2fsprogs xfsprogs btrfs-progs mount util-linux
-	libicu72 libdb5.3 libsasl2-2 libnsl2 mandoc procps"
+	libicu72 libdb5.3 libsasl2-2 libnsl2 mandoc procps iproute2"
 
 # Ubuntu and later Debians name their ICU otherwise.
 newest_icu() {
