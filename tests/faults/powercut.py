@@ -125,6 +125,47 @@ class World:
             os.replace(target.with_name(".new"), target)
 
 
+class Names:
+    """What POSIX alone promises of names, whatever this kernel does.
+
+    A name is on the disk once its directory has been synced, and may be gone
+    as soon as it is removed. Every file system here is kinder than that; the
+    others, which posix mode is for, may not be.
+    """
+
+    def __init__(self):
+        self.fresh = set()
+        self.safe = set()
+        self.removed = set()
+
+    def remove(self, path):
+        self.fresh.discard(path)
+        self.safe.discard(path)
+        self.removed.add(path)
+
+    def done(self, step):
+        if step.failed:
+            return
+        if step.name in ("rename", "renameat", "renameat2"):
+            self.remove(step.paths[0])
+            self.fresh.add(step.paths[1])
+        elif step.name in ("link", "linkat"):
+            self.fresh.add(step.paths[1])
+        elif step.name in ("unlink", "unlinkat"):
+            self.remove(step.paths[0])
+        elif step.name == "fsync":
+            synced = {path for path in self.fresh
+                      if os.path.dirname(path) == step.paths[0]}
+            self.fresh -= synced
+            self.safe |= synced
+
+    def keeps(self, queue, id):
+        """Is the message in the queue for certain, or done with?"""
+        mess = f"{queue}/mess/0/{id}"
+        return mess in self.removed or \
+            bool(self.safe & {mess, f"{queue}/new/0/{id}"})
+
+
 class Point:
     def __init__(self, label, images, accepted):
         self.label = label
@@ -139,6 +180,8 @@ class Run:
         self.spec = spec
         self.order, self.eager = policy_of(spec["policy"])
         self.points = []
+        self.names = Names()
+        self.posix_faults = {}
         self.accepted = {}
         self.lock = threading.Lock()
         self.copies = 0
@@ -182,8 +225,18 @@ class Run:
         with self.lock:
             accepted = dict(self.accepted)
         self.points.append(Point(str(label), tuple(images), accepted))
+        if self.of["queue"].kind.sync == "posix":
+            self.check_names(label, accepted)
+
+    def check_names(self, label, accepted):
+        for message in accepted.values():
+            if not self.names.keeps(self.house.home / "queue", message.id):
+                self.posix_faults.setdefault(message.token, {
+                    "at": str(label),
+                    "fault": "LOST where only POSIX's promises hold"})
 
     def done(self, step):
+        self.names.done(step)
         if self.eager == "removals":
             if step.name in REMOVES:
                 sync_folder(os.path.dirname(step.paths[0]))
@@ -221,6 +274,7 @@ class Run:
             code, text = smtp.data(message.text())
             if code != 250:
                 raise RuntimeError(f"{code} {text!r}")
+            message.id = int(re.search(rb" qp (\d+)", text).group(1))
             with self.lock:
                 self.accepted[message.token] = message
             seen = threading.Event()
@@ -414,12 +468,13 @@ class Run:
         canaries = 0
         cuts = 0
         for group in chosen:
+            if faults and spec.get("first"):
+                break
             cuts += 1
             found = self.recover(group)
             canaries += self.survived
             faults += [{"at": group[-1].label, "fault": f} for f in found]
-            if found and spec.get("first"):
-                break
+        faults += self.posix_faults.values()
         return {**spec, "points": len(self.points), "disks": len(groups),
                 "recovered": cuts, "accepted": len(self.accepted),
                 "extra": self.extra, "canaries": canaries, "faults": faults,

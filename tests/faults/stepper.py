@@ -79,6 +79,19 @@ def ptrace(request, pid, addr=0, data=0):
     return result
 
 
+def ends(pid):
+    """Is a process that cannot be traced about to be gone?"""
+    for _ in range(500):
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                if stat.read().rsplit(")", 1)[1].split()[0] in "ZX":
+                    return True
+        except OSError:
+            return True
+        time.sleep(0.002)
+    return False
+
+
 def read_text(pid, address):
     """The C string at an address of a traced process."""
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:
@@ -99,6 +112,7 @@ class Call:
         self.program = program
         self.name = name
         self.paths = paths
+        self.failed = False
 
     def __str__(self):
         return f"{self.program}: {self.name} {' '.join(self.paths)}"
@@ -106,7 +120,7 @@ class Call:
 
 class Stepper:
     """
-    folders: path -> name of the disk that what is below lies on.
+    folders: path -> name of the disk that it and all below it lie on.
     point(call): called before each step, when nothing else is under way.
     done(call): called after it.
     choose(calls): which of these syncs may happen now.
@@ -164,6 +178,8 @@ class Stepper:
         got = ptrace(PTRACE_GET_SYSCALL_INFO, pid, 88,
                      ctypes.addressof(space))
         op = space.raw[0]
+        if op == INFO_EXIT and self.busy and self.busy.pid == pid:
+            self.busy.failed = bool(space.raw[32])
         if op != INFO_ENTRY or got < 80:
             return op, None
         number, *args = struct.unpack_from("<7Q", space.raw, 24)
@@ -190,8 +206,10 @@ class Stepper:
             try:
                 ptrace(PTRACE_SEIZE, pid, 0, OPTIONS)
                 ptrace(PTRACE_INTERRUPT, pid)
-            except ProcessLookupError:
-                continue
+            except (ProcessLookupError, PermissionError):
+                if ends(pid):  # one that served an earlier client
+                    continue
+                raise
             self.traced.add(pid)
         if not self.traced:
             raise TraceError("no process to trace")

@@ -104,13 +104,16 @@ def run(work, bin, specs):
     place = tempfile.mkdtemp(dir=work)
     os.chmod(place, 0o755)
     done = subprocess.run(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child",
+        ["setpriv", "--pdeathsig", "KILL",
+         "unshare", "--mount", "--pid", "--fork", "--kill-child",
          "--mount-proc", "--propagation", "private", sys.executable, "-B",
          FAULTS / "powercut.py", place, bin],
         input="".join(json.dumps(s) + "\n" for s in specs),
         capture_output=True, text=True, timeout=BATCH_S)
     results = [json.loads(line) for line in done.stdout.splitlines()]
     for result in results:
+        if "error" in result:
+            print(result["error"], flush=True)
         assert "error" not in result, f"{result['error']}\n{done.stderr}"
     assert len(results) == len(specs), done.stderr
     return results
@@ -128,14 +131,13 @@ def usable(specs):
 
 def show(results):
     """The table of runs and counts."""
-    print(f"\n{'disk':34}{'layout':7}{'not synced':16}{'points':>7}"
-          f"{'disks':>7}{'cuts':>6}{'extra':>6}{'faults':>7}{'s':>7}")
-    for r in results:
-        print(f"{r.get('mutant', '') + ' ' if 'mutant' in r else ''}"
-              f"{r['kind']:<{34 - len(r.get('mutant', '') + ' ') * ('mutant' in r)}}"
-              f"{r['layout']:7}{r['policy']:16}{r['points']:7}{r['disks']:7}"
-              f"{r['recovered']:6}{r['extra']:6}{len(r['faults']):7}"
-              f"{r['seconds']:7}")
+    rows = [("disk", "layout", "not synced", "points", "disks", "cuts",
+             "extra", "faults", "s")]
+    rows += [(f"{r['kind']} {r.get('mutant', '')}", r["layout"], r["policy"],
+              r["points"], r["disks"], r["recovered"], r["extra"],
+              len(r["faults"]), r["seconds"]) for r in results]
+    for row in rows:
+        print("{:37}{:8}{:16}{:>7}{:>7}{:>6}{:>7}{:>8}{:>7}".format(*row))
 
 
 def check(result):
@@ -203,7 +205,7 @@ def check_caught(results):
     for r in results:
         fault = r["faults"][0]
         print(f"{r['mutant']} on {r['kind']}: caught after "
-              f"{r['recovered']} cuts, {fault['fault'][:60]}")
+              f"{r['recovered']} cuts, {fault['fault'][:60]}", flush=True)
 
 
 # ---- the tests ----
@@ -230,7 +232,7 @@ def test_sampled_mutants_are_caught(cut, mutants):
                                   "ext4-no-journal+btrfs"])
 def test_nothing_acknowledged_is_lost_at_any_cut(cut, kind):
     layouts = ("two",) if "+" in kind else ("one", "two")
-    policies = [*POLICIES, *(f"random-{n}" for n in range(1, 4))]
+    policies = [*POLICIES, *(f"random-{n}" for n in range(1, 3))]
     specs = usable([spec(kind, layout, policy)
                     for layout in layouts for policy in policies])
     results = cut(specs)
