@@ -37,7 +37,7 @@ if name != "qmail-queued":
         sock.send(record(1, b"valija-job 1") +
                   record(2, struct.pack("<Q", 5)))
         sock.recv(1)
-    except BrokenPipeError:
+    except ConnectionError:  # gone, or gone with our hello unread
         pass
 else:
     os.read(0, 1)
