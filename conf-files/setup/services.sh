@@ -15,7 +15,8 @@ service() {
 			"$(is_single "$house" || echo "setuidgid :${ids/ /:} ")"
 	} | put_file "$dir/log/run"
 	chmod 0755 "$dir/run" "$dir/log/run"
-	own "$house" qmaill 0755 "service/$name/log/main"
+	# Logs name every recipient, also those of a Bcc: nobody else reads them.
+	own "$house" qmaill 0700 "service/$name/log/main"
 }
 
 # as HOUSE ROLE: tcpserver's options to become that user.

@@ -375,7 +375,8 @@ def test_short_lived_processes_too(busy, name, tmp_path):
 # ---- what a user's program can find ----
 
 # Runs as a |program until the file `enough` is there, and writes down all it
-# can read: of itself, of every other process, and of the queue.
+# can read: of itself, of every other process, of the queue, and in the end of
+# the whole house, its logs among it.
 SLEUTH = r"""
 import json, os, sys
 home, out, enough = sys.argv[1:]
@@ -427,10 +428,19 @@ def look_at_queue():
         for name in names:
             note(f"queue/{folder}/{name}", lambda: slurp(f"{home}/queue/{folder}/{name}"))
 
+def look_at_house():
+    for folder, _, names in os.walk(home):
+        if folder.startswith((home + "/bin", os.path.dirname(out))):
+            continue
+        for name in names:
+            path = os.path.join(folder, name)
+            note(f"file {path[len(home) + 1:]}", lambda: slurp(path))
+
 seen = set()
 while not os.path.exists(enough):
     look_at_others()
     look_at_queue()
+look_at_house()
 with open(out + ".new", "w") as file:
     json.dump({k: [t.decode("latin-1") for t in v] for k, v in found.items()}, file)
 os.rename(out + ".new", out)
@@ -499,6 +509,9 @@ def test_bcc_recipients_are_nowhere_a_recipient_can_look(sleuth):
         where = [name for name, texts in sleuth.found.items()
                  if any(secret in text for text in texts)]
         assert not where, secret
+    read = [name for name, texts in sleuth.found.items()
+            if name.startswith("file ") and not texts[0].startswith("! ")]
+    assert "file control/me" in read, "it looked nowhere"
     for message in sleuth.messages():
         assert b"hidden-bcc" not in message
 
