@@ -40,9 +40,9 @@ static int64_t test_offset_s(void)
 	if (view_ends(digits, VIEW("\n")))
 		digits.len--;
 	if (view_starts(digits, VIEW("-")))
-		return view_u64(view_from(digits, 1), &offset) ?
-			       -(int64_t)offset :
-			       0;
+		return view_u64(view_from(digits, 1), &offset)
+			       ? -(int64_t)offset
+			       : 0;
 	return view_u64(digits, &offset) ? (int64_t)offset : 0;
 }
 #else

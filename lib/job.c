@@ -381,7 +381,6 @@ int job_memfd(int fd, uint64_t size)
 ssize_t job_message_read(const struct job *job, void *to, size_t size,
 			 uint64_t offset)
 {
-	struct view piece;
 	ssize_t got;
 
 	if (offset >= job->size)
@@ -389,7 +388,9 @@ ssize_t job_message_read(const struct job *job, void *to, size_t size,
 	if (size > job->size - offset)
 		size = (size_t)(job->size - offset);
 	if (job->fd == -1) {
-		piece = view_first(view_from(job->message, offset), size);
+		struct view piece =
+			view_first(view_from(job->message, offset), size);
+
 		if (piece.len)
 			memcpy(to, piece.p, piece.len);
 		return (ssize_t)piece.len;

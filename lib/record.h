@@ -34,8 +34,8 @@ struct record {
 	struct view value; /* borrowed from the input */
 };
 
-enum record_result record_next(struct view *rest, struct record *record)
-	MUST_USE;
+enum record_result record_next(struct view *rest,
+			       struct record *record) MUST_USE;
 
 void record_append(struct str *to, uint64_t type, struct view value);
 void record_append_u64(struct str *to, uint64_t type, uint64_t number);
