@@ -109,14 +109,16 @@ qmail-newu := lspawn/qmail-newu lspawn/assign
 qmail-newu.libs := -lcdb
 
 # local/
-local_room := local/deliver local/dotqmail local/envelope local/forward \
-	local/maildrop local/mbox local/program local/verdict
+local_room := local/deliver local/dotqmail local/environment \
+	local/envelope local/forward local/maildrop local/mbox local/program \
+	local/vdeliver local/verdict local/vline
 PROGS += qmail-local
-qmail-local := local/qmail-local $(local_room)
+qmail-local := local/qmail-local local/worker $(local_room)
+qmail-local.libs := -lcdb
 PROGS += vdelivermail
 vdelivermail := local/vdelivermail local/vdeliver local/dotqmail \
-	local/envelope local/forward local/maildrop local/mbox local/program \
-	local/verdict
+	local/environment local/envelope local/forward local/maildrop \
+	local/mbox local/program local/verdict
 vdelivermail.libs := -lcdb
 
 # rspawn/

@@ -38,6 +38,7 @@ enum job_type { /* records of doc/delivery.md */
 		TYPE_DOMAIN = 29,
 		TYPE_DEFAULT = 30,
 		TYPE_OUTCOME = 32,
+		TYPE_STAYS = 33,
 };
 
 #define OUTCOME_HEAD_BYTES 9  /* recipient number, letter */
@@ -265,6 +266,11 @@ void job_result_add(struct str *packet, uint64_t recipient,
 	str_free(&value);
 }
 
+void job_result_stays(struct str *packet)
+{
+	record_append(packet, TYPE_STAYS, VIEW(""));
+}
+
 int job_result_parse(struct view packet, struct job_result *result)
 {
 	enum record_result parsed;
@@ -277,6 +283,8 @@ int job_result_parse(struct view packet, struct job_result *result)
 	while ((parsed = record_next(&packet, &record)) == RECORD_OK) {
 		if (record.type == TYPE_NUMBER)
 			has_number = record_u64(&record, &result->number);
+		if (record.type == TYPE_STAYS)
+			result->stays = true;
 		if (record.type != TYPE_OUTCOME)
 			continue;
 		if (record.value.len < OUTCOME_HEAD_BYTES)

@@ -75,6 +75,7 @@ bool job_number(struct view packet, uint64_t *number) MUST_USE;
 struct job_result {
 	uint64_t number;
 	struct view outcomes; /* OUTCOME records; walk with job_next_outcome */
+	bool stays;           /* the worker takes another job */
 };
 
 struct job_report {
@@ -89,6 +90,8 @@ size_t job_text_share(size_t recipients);
 /* text is cut at JOB_TEXT_MAX. */
 void job_result_add(struct str *packet, uint64_t recipient,
 		    enum job_outcome outcome, struct view text);
+/* The worker waits for another job. */
+void job_result_stays(struct str *packet);
 int job_result_parse(struct view packet, struct job_result *result) MUST_USE;
 bool job_next_outcome(struct view *rest, struct job_report *report);
 

@@ -127,5 +127,8 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 	if (*fd != -1)
 		close(*fd);
 	*fd = -1;
-	return got ? PACKET_BAD : PACKET_EOF;
+	if (got)
+		return PACKET_BAD;
+	errno = 0;
+	return PACKET_EOF;
 }

@@ -14,7 +14,11 @@
 
 enum packet_result {
 	PACKET_OK,
-	PACKET_EOF,   /* the other side has closed */
+	/*
+	 * The other side has closed. After packet_receive() errno is
+	 * ECONNRESET when it closed before it had read what we sent, else 0.
+	 */
+	PACKET_EOF,
 	PACKET_AGAIN, /* would block; only on non-blocking sockets */
 	PACKET_BAD, /* too long, or its descriptor was lost; *packet has what came */
 	PACKET_ERROR, /* errno says why */

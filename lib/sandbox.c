@@ -94,7 +94,7 @@ static bool may_be_traced(void)
 #endif
 }
 
-static int hide_memory(void)
+int sandbox_hide_memory(void)
 {
 	if (may_be_traced() || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0)
 		return 0;
@@ -214,7 +214,8 @@ static int confine(const struct sandbox *sandbox)
 
 int sandbox_modest(const struct sandbox *sandbox)
 {
-	if (drop_capabilities(sandbox->root_keeps) == -1 || hide_memory() == -1)
+	if (drop_capabilities(sandbox->root_keeps) == -1 ||
+	    sandbox_hide_memory() == -1)
 		return -1;
 	return limit(RLIMIT_CORE, 0);
 }

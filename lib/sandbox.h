@@ -68,6 +68,9 @@ int sandbox_enter(const struct sandbox *sandbox) MUST_USE;
  */
 int sandbox_modest(const struct sandbox *sandbox) MUST_USE;
 
+/* Only that other processes of our uid read no memory of ours. */
+int sandbox_hide_memory(void) MUST_USE;
+
 /*
  * Test builds: try what VALIJA_TEST_FORBIDDEN names, and say on descriptor 2
  * how it failed, if it did not kill. `exec`, `ptrace`, `inet`, `netlink`,

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -20,6 +21,8 @@
 #define FDS_OF_OURS 16
 #define FDS_A_JOB 4 /* message, both ends of a pair, one to spare */
 #define RETRY_MS 1000
+/* A worker that has answered, or was told to end, ends within this. */
+#define END_MS 10000
 
 /* ---- answers ---- */
 
@@ -101,8 +104,21 @@ static bool find_report(struct view outcomes, struct view *at,
 	return false;
 }
 
-/* Relay what the worker said, recipient by recipient of the job. */
-static void relay(struct spawner *s, struct spawner_slot *slot)
+/* Whether the worker's result can be for this job. */
+static bool is_result(const struct spawner_slot *slot,
+		      struct job_result *result)
+{
+	if (job_result_parse(str_view(&slot->output), result) == -1)
+		return false;
+	/* From one with a past it may be what it said too much before. */
+	return !slot->is_kept || result->number == slot->number;
+}
+
+/*
+ * Relay what the worker said, recipient by recipient of the job. True when
+ * it is to be kept.
+ */
+static bool relay(struct spawner *s, struct spawner_slot *slot)
 {
 	struct view recipients = slot->job.recipients;
 	struct str packet = { 0 };
@@ -112,9 +128,9 @@ static void relay(struct spawner *s, struct spawner_slot *slot)
 	struct view at;
 	size_t share = text_share(recipients);
 
-	if (job_result_parse(str_view(&slot->output), &result) == -1) {
+	if (!is_result(slot, &result)) {
 		defer(s, slot, "", " said something odd.\n");
-		return;
+		return false;
 	}
 	at = result.outcomes;
 	job_result_begin(&packet, slot->job.number);
@@ -128,6 +144,7 @@ static void relay(struct spawner *s, struct spawner_slot *slot)
 	}
 	slot->answered = true;
 	send_result(&packet);
+	return result.stays && result.number == slot->number;
 }
 
 /* ---- slots ---- */
@@ -145,6 +162,7 @@ static void release(struct spawner_slot *slot)
 	close_fd(&slot->job.fd);
 	str_free(&slot->packet);
 	str_free(&slot->output);
+	str_free(&slot->key);
 	*slot = (struct spawner_slot){ .from = -1, .job.fd = -1 };
 }
 
@@ -162,12 +180,13 @@ static struct spawner_slot *free_slot(struct spawner *s)
 	return NULL;
 }
 
-static bool is_idle(const struct spawner *s)
+static size_t used_slots(const struct spawner *s)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i].used)
-			return false;
-	return true;
+		count += s->slots[i].used;
+	return count;
 }
 
 static void take_job(struct spawner *s, struct str *packet, int fd)
@@ -260,32 +279,207 @@ static int start_child(struct spawner_slot *slot, struct spawn *how, int ours,
 	return 0;
 }
 
-static int start_worker(struct spawner_slot *slot, struct spawn *how,
-			const struct job *job)
+/* ---- idle workers ---- */
+
+static size_t idle_room(const struct spawner *s)
 {
-	struct str packet = { 0 };
+	return 2 * s->slot_count;
+}
+
+/* Those that wait for a job (told: or have been told to end, too). */
+static size_t idle_count(const struct spawner *s, bool told)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < idle_room(s); i++)
+		count += s->idle[i].pid && (told || s->idle[i].sock != -1);
+	return count;
+}
+
+static void forget(struct spawner_idle *idle)
+{
+	close_fd(&idle->sock);
+	str_free(&idle->key);
+	*idle = (struct spawner_idle){ .sock = -1 };
+}
+
+static void tell_to_end(struct spawner_idle *idle)
+{
+	close_fd(&idle->sock);
+	idle->until_ms = clock_mono_ms() + END_MS;
+}
+
+static void kill_group(pid_t pid)
+{
+	if (kill(-pid, SIGKILL) == -1 && kill(pid, SIGKILL) == -1)
+		warn_errno("cannot end process %ld", (long)pid);
+}
+
+/* Keep the slot's worker for another job. False when there is no room. */
+static bool park(struct spawner *s, struct spawner_slot *slot)
+{
+	if (slot->pid == 0 || slot->key.len == 0 || slot->late || s->closing)
+		return false;
+	for (size_t i = 0; i < idle_room(s); i++) {
+		struct spawner_idle *idle = &s->idle[i];
+
+		if (idle->pid)
+			continue;
+		idle->pid = slot->pid;
+		idle->sock = slot->from;
+		idle->key = slot->key;
+		idle->file = slot->file;
+		idle->until_ms = clock_mono_ms() + SPAWNER_IDLE_MS;
+		slot->pid = 0;
+		slot->from = -1;
+		slot->key = (struct str){ 0 };
+		return true;
+	}
+	return false;
+}
+
+/* The one that worked last: the others get their time to end. */
+static struct spawner_idle *find_idle(struct spawner *s, struct view key)
+{
+	struct spawner_idle *best = NULL;
+
+	for (size_t i = 0; i < idle_room(s); i++) {
+		struct spawner_idle *idle = &s->idle[i];
+
+		if (idle->pid && idle->sock != -1 &&
+		    view_eq(str_view(&idle->key), key) &&
+		    (!best || idle->until_ms > best->until_ms))
+			best = idle;
+	}
+	return best;
+}
+
+static void end_longest_idle(struct spawner *s)
+{
+	struct spawner_idle *first = NULL;
+
+	for (size_t i = 0; i < idle_room(s); i++) {
+		struct spawner_idle *idle = &s->idle[i];
+
+		if (idle->pid && idle->sock != -1 &&
+		    (!first || idle->until_ms < first->until_ms))
+			first = idle;
+	}
+	if (first)
+		tell_to_end(first);
+}
+
+/* It lives, and has not said anything since its result. */
+static bool is_silent(const struct spawner_idle *idle)
+{
+	struct pollfd one = { .fd = idle->sock, .events = POLLIN };
+
+	return poll(&one, 1, 0) == 0;
+}
+
+/* Give the slot's job to one of them. */
+static bool use_idle(struct spawner *s, struct spawner_slot *slot,
+		     struct view packet)
+{
+	struct spawner_idle *idle;
+
+	while ((idle = find_idle(s, str_view(&slot->key)))) {
+		if (!filemark_same(&idle->file, &slot->file) ||
+		    !is_silent(idle) ||
+		    packet_send(idle->sock, packet, slot->job.fd) !=
+			    PACKET_OK) {
+			tell_to_end(idle);
+			continue;
+		}
+		slot->pid = idle->pid;
+		slot->from = idle->sock;
+		slot->is_kept = true;
+		idle->sock = -1;
+		forget(idle);
+		return true;
+	}
+	return false;
+}
+
+static void watch_idle(struct spawner *s, int64_t *deadline)
+{
+	for (size_t i = 0; i < idle_room(s); i++) {
+		struct spawner_idle *idle = &s->idle[i];
+
+		if (!idle->pid)
+			continue;
+		idle->poll_no = polls_add(&s->polls, idle->sock, POLLIN);
+		polls_until(deadline, idle->until_ms);
+	}
+}
+
+/* Nothing is expected from them: who says something must go. */
+static void act_idle(struct spawner *s, int64_t now)
+{
+	for (size_t i = 0; i < idle_room(s); i++) {
+		struct spawner_idle *idle = &s->idle[i];
+
+		if (!idle->pid)
+			continue;
+		if (idle->sock != -1) {
+			if (s->closing || now >= idle->until_ms ||
+			    polls_ready(&s->polls, idle->poll_no))
+				tell_to_end(idle);
+		} else if (now >= idle->until_ms) {
+			kill_group(idle->pid);
+			idle->until_ms = POLLS_NEVER;
+		}
+	}
+}
+
+/* ---- workers ---- */
+
+static int start_worker(struct spawner_slot *slot, struct spawn *how,
+			struct view packet)
+{
 	int pair[2];
 
 	if (packet_pair(pair) == -1)
 		return -1;
 	if (start_child(slot, how, pair[0], pair[1], 0) == -1)
 		return -1;
-	job_format(&packet, job);
 	/* One that did not get it sees the end, and is reported as crashed. */
-	if (packet_send(slot->from, str_view(&packet), job->fd) != PACKET_OK) {
+	if (packet_send(slot->from, packet, slot->job.fd) != PACKET_OK) {
 		warn_errno("cannot hand over a job");
 		close_fd(&slot->from);
 	}
-	str_free(&packet);
 	return 0;
 }
 
+/* Its number is ours there: the same one is never used twice. */
+static void format_job(struct spawner *s, struct spawner_slot *slot,
+		       const struct job *job)
+{
+	struct job numbered = *job;
+
+	slot->number = ++s->last_number;
+	numbered.number = slot->number;
+	job_format(&s->space, &numbered);
+}
+
 void spawner_worker(struct spawner *s, struct spawner_slot *slot,
-		    struct spawn *how, const struct job *job)
+		    struct spawn *how, const struct job *job, struct view key)
 {
 	slot->is_lookup = false;
+	slot->is_kept = false;
+	slot->not_begun = false;
 	str_reset(&slot->output);
-	if (start_worker(slot, how, job) == 0)
+	str_set(&slot->key, key);
+	/* One that cannot be looked at is like no other, and not kept. */
+	if (key.len && filemark_look(&slot->file, AT_FDCWD, how->argv[0]) == -1)
+		str_reset(&slot->key);
+	format_job(s, slot, job);
+	if (slot->key.len && !slot->needs_new &&
+	    use_idle(s, slot, str_view(&s->space)))
+		return;
+	if (used_slots(s) + idle_count(s, false) > s->slot_count)
+		end_longest_idle(s);
+	if (start_worker(slot, how, str_view(&s->space)) == 0)
 		return;
 	warn_errno("cannot start %s", s->ops->worker);
 	defer(s, slot, "Unable to fork ", ". (#4.3.0)\n");
@@ -332,20 +526,26 @@ static void read_worker(struct spawner *s, struct spawner_slot *slot)
 	switch (packet_receive(slot->from, &slot->output, &fd)) {
 	case PACKET_OK:
 		close_fd(&fd);
-		relay(s, slot);
+		if (relay(s, slot) && park(s, slot))
+			return;
 		break;
 	case PACKET_BAD:
-		str_reset(&slot->output); /* parses as nonsense */
-		relay(s, slot);
+		str_reset(&slot->output);
+		defer(s, slot, "", " said something odd.\n");
 		break;
 	case PACKET_AGAIN:
 		return;
 	case PACKET_EOF:
+		/* The kernel's word that our packet was never taken. */
+		slot->not_begun = slot->is_kept && errno == ECONNRESET;
+		break;
 	case PACKET_ERROR:
 		break;
 	}
 	/* One word is all that counts; more could go on for ever. */
 	close_fd(&slot->from);
+	if (slot->answered && slot->deadline_ms > clock_mono_ms() + END_MS)
+		slot->deadline_ms = clock_mono_ms() + END_MS;
 }
 
 static void read_child(struct spawner *s, struct spawner_slot *slot)
@@ -382,21 +582,42 @@ static void say_ended(struct spawner *s, struct spawner_slot *slot, int code)
 		defer(s, slot, "", " crashed.\n");
 }
 
+/* The job was not begun: once more, and not by one that waited. */
+static void start_again(struct spawner *s, struct spawner_slot *slot)
+{
+	slot->needs_new = true;
+	s->ops->start(s, slot);
+}
+
 static void child_ended(struct spawner *s, struct spawner_slot *slot,
 			int status)
 {
 	int code = spawn_exit_code(status);
 
+	slot->pid = 0;
 	read_child(s, slot);
 	close_fd(&slot->from);
-	slot->pid = 0;
 	if (slot->late)
 		say_late(s, slot);
 	else if (slot->is_lookup)
 		s->ops->looked_up(s, slot, code);
+	else if (!slot->answered && slot->not_begun)
+		start_again(s, slot);
 	else if (!slot->answered)
 		say_ended(s, slot, code);
 	release_if_done(slot);
+}
+
+static void process_ended(struct spawner *s, pid_t pid, int status)
+{
+	for (size_t i = 0; i < s->slot_count; i++)
+		if (s->slots[i].pid == pid) {
+			child_ended(s, &s->slots[i], status);
+			return;
+		}
+	for (size_t i = 0; i < idle_room(s); i++)
+		if (s->idle[i].pid == pid)
+			forget(&s->idle[i]);
 }
 
 static void reap(struct spawner *s)
@@ -405,9 +626,7 @@ static void reap(struct spawner *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < s->slot_count; i++)
-			if (s->slots[i].pid == pid)
-				child_ended(s, &s->slots[i], status);
+		process_ended(s, pid, status);
 }
 
 /* The worker and what it started; it is the leader of its group. */
@@ -415,24 +634,23 @@ static void kill_late(struct spawner_slot *slot)
 {
 	slot->late = true;
 	slot->deadline_ms = POLLS_NEVER;
-	if (kill(-slot->pid, SIGKILL) == -1 && kill(slot->pid, SIGKILL) == -1)
-		warn_errno("cannot end process %ld", (long)slot->pid);
+	kill_group(slot->pid);
 }
 
 /* ---- the loop ---- */
 
-/* Whether the descriptors of one more job can be had. */
+/*
+ * Whether the descriptors of one more job can be had: each job has its
+ * message and a socket, each idle worker a socket.
+ */
 static bool has_room(const struct spawner *s)
 {
-	int fds[FDS_A_JOB];
-	size_t got = 0;
+	size_t have = FDS_OF_OURS + 2 * used_slots(s) + idle_count(s, false);
+	struct rlimit limit;
 
-	while (got < FDS_A_JOB &&
-	       (fds[got] = fcntl(s->signals, F_DUPFD_CLOEXEC, 3)) != -1)
-		got++;
-	for (size_t i = 0; i < got; i++)
-		close(fds[i]);
-	return got == FDS_A_JOB;
+	return getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
+	       limit.rlim_cur == RLIM_INFINITY ||
+	       have + FDS_A_JOB <= limit.rlim_cur;
 }
 
 static void prepare(struct spawner *s, int64_t *deadline)
@@ -448,6 +666,7 @@ static void prepare(struct spawner *s, int64_t *deadline)
 		if (slot->pid)
 			polls_until(deadline, slot->deadline_ms);
 	}
+	watch_idle(s, deadline);
 	s->polls_jobs = !s->closing && free_slot(s) &&
 			clock_mono_ms() >= s->hold_until_ms;
 	if (s->polls_jobs)
@@ -470,7 +689,9 @@ static void act(struct spawner *s)
 			read_child(s, slot);
 		if (slot->pid && now >= slot->deadline_ms)
 			kill_late(slot);
+		release_if_done(slot);
 	}
+	act_idle(s, now);
 	while (sig_next(s->signals)) {
 		/* Only SIGCHLD is caught. */
 	}
@@ -510,6 +731,9 @@ int spawner_init(struct spawner *s)
 		die(EXIT_RETRY, "out of memory");
 	for (size_t i = 0; i < s->slot_count; i++)
 		s->slots[i] = (struct spawner_slot){ .from = -1, .job.fd = -1 };
+	s->idle = memory_zeroed(idle_room(s), sizeof(*s->idle));
+	for (size_t i = 0; i < idle_room(s); i++)
+		s->idle[i].sock = -1;
 	s->signals = sig_open(caught, COUNT_OF(caught));
 	if (s->signals == -1)
 		return -1;
@@ -521,7 +745,7 @@ int spawner_init(struct spawner *s)
 
 int spawner_run(struct spawner *s)
 {
-	while (!s->closing || !is_idle(s)) {
+	while (!s->closing || used_slots(s) || idle_count(s, true)) {
 		int64_t deadline = POLLS_NEVER;
 
 		prepare(s, &deadline);
@@ -530,6 +754,9 @@ int spawner_run(struct spawner *s)
 		act(s);
 	}
 	polls_free(&s->polls);
+	str_free(&s->space);
+	free(s->idle);
+	s->idle = NULL;
 	free(s->slots);
 	s->slots = NULL;
 	return EXIT_DONE;

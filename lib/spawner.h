@@ -21,16 +21,37 @@
  * timeout_ms is killed with its process group. The spawner itself never ends
  * because the system is out of processes or descriptors for one job.
  * It ends when the other side has closed and the last worker is gone.
+ *
+ * A worker whose result says that it stays is kept for another job of the
+ * same key, unless the file it was started from has changed meanwhile. One
+ * that has had nothing to do for SPAWNER_IDLE_MS is told to end: its socket
+ * is closed. There are never more workers than jobs could run at once. A job
+ * that an idle worker did not even begin, because it died first, goes to a
+ * fresh one.
  */
 
 #include <sys/types.h>
 
+#include "lib/filemark.h"
 #include "lib/job.h"
 #include "lib/polls.h"
 #include "lib/spawn.h"
 #include "lib/str.h"
 
 struct spawner;
+
+/* How long a worker may wait for its next job. */
+#define SPAWNER_IDLE_MS 30000
+
+/* A worker that waits for a job, or for its own end. */
+struct spawner_idle {
+	pid_t pid; /* 0 when there is none */
+	int sock;  /* -1: it has been told to end */
+	struct str key;
+	struct filemark file;
+	int64_t until_ms; /* idle: until it is told to end, or killed */
+	size_t poll_no;
+};
 
 struct spawner_slot {
 	bool used;
@@ -44,6 +65,13 @@ struct spawner_slot {
 	struct str output; /* of a lookup, or the worker's result packet */
 	int64_t deadline_ms;
 	size_t poll_no;
+	/* Of the worker: */
+	struct str key;
+	struct filemark file;
+	uint64_t number; /* of the job, on its socket */
+	bool is_kept;    /* it has done other jobs before */
+	bool not_begun;  /* it ended without having read the job */
+	bool needs_new;  /* so this job must have a fresh one */
 };
 
 struct spawner_ops {
@@ -60,6 +88,9 @@ struct spawner {
 	int64_t timeout_ms; /* for one job */
 	size_t slot_count;
 	struct spawner_slot *slots;
+	struct spawner_idle *idle; /* twice slot_count */
+	uint64_t last_number;
+	struct str space;
 	int signals;
 	bool closing;          /* no job will come any more */
 	int64_t hold_until_ms; /* descriptors were short */
@@ -81,11 +112,14 @@ void spawner_answer(struct spawner *s, struct spawner_slot *slot,
 		    enum job_outcome outcome, struct view text);
 
 /*
- * Start `how` with its socket on descriptor 0 and give it the job. When it
- * cannot be started the recipients are deferred.
+ * Give the job to an idle worker of the same key, or start `how` with its
+ * socket on descriptor 0. An empty key has no idle workers. The key says
+ * everything that a worker keeps from one job to the next: for whom it runs.
+ * When none can be started the recipients are deferred. ops->start() may be
+ * called once more for the same slot: see `not_begun`.
  */
 void spawner_worker(struct spawner *s, struct spawner_slot *slot,
-		    struct spawn *how, const struct job *job);
+		    struct spawn *how, const struct job *job, struct view key);
 
 /* Start `how` with its descriptor 1 collected. -1 with errno. */
 int spawner_lookup(struct spawner *s, struct spawner_slot *slot,

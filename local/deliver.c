@@ -19,20 +19,26 @@
 
 /* ---- the home ---- */
 
-static int enter_home(struct deliver *d)
+static int go_home(struct deliver *d)
 {
-	struct verdict *v = &d->verdict;
 	struct str home = { 0 };
-	struct stat st;
 	int result = 0;
 
 	str_set(&home, d->job->home);
 	if (chdir(str_c(&home)) == -1)
-		result =
-			verdict_defer(v, "Unable to switch to %s: %s. (#4.3.0)",
-				      str_c(&home), strerror(errno));
+		result = verdict_defer(&d->verdict,
+				       "Unable to switch to %s: %s. (#4.3.0)",
+				       str_c(&home), strerror(errno));
 	str_free(&home);
-	if (result == -1)
+	return result;
+}
+
+static int enter_home(struct deliver *d)
+{
+	struct verdict *v = &d->verdict;
+	struct stat st;
+
+	if (go_home(d) == -1)
 		return -1;
 	if (stat(".", &st) == -1)
 		return verdict_defer(
@@ -136,7 +142,8 @@ static int find_file(struct deliver *d)
 		if (result == 0)
 			continue;
 		if (matched != SIZE_MAX)
-			envelope_export_default(view_from(ext, matched));
+			envelope_export_default(&d->envelope,
+						view_from(ext, matched));
 		return 0;
 	}
 	if (d->job->dash.len)
@@ -181,7 +188,7 @@ static int choose_sender(struct deliver *d)
 		str_append(&d->new_sender, job->domain);
 		str_append_c(&d->new_sender, each ? "-@[]" : "");
 	}
-	envelope_export_newsender(str_view(&d->new_sender));
+	envelope_export_newsender(&d->envelope, str_view(&d->new_sender));
 	return 0;
 }
 
@@ -220,8 +227,29 @@ static int deliver_file(struct deliver *d, const struct dotqmail_line *line)
 	return result;
 }
 
+static enum program_result run_command(struct deliver *d,
+				       const struct dotqmail_line *line)
+{
+	struct view instruction;
+	enum program_result result;
+	bool ran = false;
+
+	if (!d->vline || !vline_match(d->vline, line->text, &instruction)) {
+		d->ran_program = true;
+		return program_run(&d->verdict, line->text, d->job, d->signals);
+	}
+	result = vline_run(&d->verdict, instruction, d->job, line->number,
+			   d->signals, &ran);
+	d->ran_program |= ran;
+	/* It may have gone to the account's directory. */
+	if (result == PROGRAM_DONE && go_home(d) == -1)
+		return PROGRAM_ENDED;
+	return result;
+}
+
 /* *stop becomes true when the program says that this was all. */
-static int deliver_program(struct deliver *d, struct view command, bool *stop)
+static int deliver_program(struct deliver *d, const struct dotqmail_line *line,
+			   bool *stop)
 {
 	d->programs++;
 	if (d->forward_only)
@@ -229,10 +257,10 @@ static int deliver_program(struct deliver *d, struct view command, bool *stop)
 				     "Uh-oh: .qmail has prog delivery but has "
 				     "x bit set. (#4.7.0)");
 	if (d->dry_run) {
-		say(d, "program ", command);
+		say(d, "program ", line->text);
 		return 0;
 	}
-	switch (program_run(&d->verdict, command, d->job, d->signals)) {
+	switch (run_command(d, line)) {
 	case PROGRAM_DONE:
 		return 0;
 	case PROGRAM_DONE_STOP:
@@ -275,7 +303,7 @@ static int obey_line(struct deliver *d, const struct dotqmail_line *line,
 	case DOTQMAIL_MBOX:
 		return deliver_file(d, line);
 	case DOTQMAIL_PROGRAM:
-		return deliver_program(d, line->text, stop);
+		return deliver_program(d, line, stop);
 	case DOTQMAIL_FORWARD:
 		note_forward(d, line->text);
 		return 0;

@@ -8,13 +8,16 @@
 
 #include "local/envelope.h"
 #include "local/verdict.h"
+#include "local/vline.h"
 
 struct deliver {
 	const struct job *job; /* with user, home, local, dash, ext ... */
 	bool dry_run;          /* -n: say what would be done, do nothing */
 	int signals;           /* as for program_run() */
+	struct vline *vline;   /* NULL: vdelivermail is a program, too */
 
 	struct verdict verdict;
+	bool ran_program; /* one of somebody else's: it may have left traces */
 	/* The rest is its own. */
 	struct envelope envelope;
 	struct str file_name; /* the .qmail file, or the last one tried */

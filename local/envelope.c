@@ -1,10 +1,7 @@
 #include "local/envelope.h"
 
-#include <stdlib.h>
-
 #include "lib/address.h"
 #include "lib/date.h"
-#include "lib/die.h"
 
 /* Replace the line feeds that must not end a line early. */
 static void replace_lf(struct str *s)
@@ -55,72 +52,78 @@ void envelope_format(struct envelope *envelope, const struct job *job,
 
 void envelope_free(struct envelope *envelope)
 {
+	environment_end(&envelope->environment);
 	str_free(&envelope->dtline);
 	str_free(&envelope->rpline);
 	str_free(&envelope->ufline);
 }
 
-static void export(const char *name, struct view value)
+static void export(struct envelope *envelope, const char *name,
+		   struct view value)
 {
 	struct str text = { 0 };
 
+	if (!view_starts(value, VIEW("()"))) {
+		environment_set(&envelope->environment, name, value);
+		return;
+	}
 	str_append(&text, value);
-	if (view_starts(value, VIEW("()")))
-		text.p[0] = '_';
-	if (setenv(name, str_c(&text), 1) == -1)
-		die_errno(EXIT_RETRY, "cannot set %s", name);
+	text.p[0] = '_';
+	environment_set(&envelope->environment, name, str_view(&text));
 	str_free(&text);
 }
 
 /* NAME, NAME2, NAME3, NAME4: what is left behind each further dash. */
-static void export_ext(struct view ext)
+static void export_ext(struct envelope *envelope, struct view ext)
 {
 	static const char *const names[] = { "EXT", "EXT2", "EXT3", "EXT4" };
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		export(names[i], ext);
+		export(envelope, names[i], ext);
 		ext = view_from(ext, view_find(ext, '-') + 1);
 	}
 }
 
 /* HOST, HOST2, HOST3, HOST4: what is left before each last dot. */
-static void export_host(struct view host)
+static void export_host(struct envelope *envelope, struct view host)
 {
 	static const char *const names[] = { "HOST", "HOST2", "HOST3",
 					     "HOST4" };
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		export(names[i], host);
+		export(envelope, names[i], host);
 		host = view_first(host, view_find_last(host, '.'));
 	}
 }
 
-void envelope_export(const struct envelope *envelope, const struct job *job)
+void envelope_export(struct envelope *envelope, const struct job *job)
 {
 	struct str recipient = { 0 };
 
+	environment_begin(&envelope->environment);
 	append_recipient(&recipient, job);
-	export("SENDER", job->sender);
-	export("RECIPIENT", str_view(&recipient));
-	export("USER", job->user);
-	export("HOME", job->home);
-	export("LOCAL", job->local);
-	export_host(job->domain);
-	export_ext(job->ext);
-	export("DTLINE", str_view(&envelope->dtline));
-	export("RPLINE", str_view(&envelope->rpline));
-	export("UFLINE", str_view(&envelope->ufline));
-	unsetenv("DEFAULT");
-	unsetenv("NEWSENDER");
+	export(envelope, "SENDER", job->sender);
+	export(envelope, "RECIPIENT", str_view(&recipient));
+	export(envelope, "USER", job->user);
+	export(envelope, "HOME", job->home);
+	export(envelope, "LOCAL", job->local);
+	export_host(envelope, job->domain);
+	export_ext(envelope, job->ext);
+	export(envelope, "DTLINE", str_view(&envelope->dtline));
+	export(envelope, "RPLINE", str_view(&envelope->rpline));
+	export(envelope, "UFLINE", str_view(&envelope->ufline));
+	environment_unset(&envelope->environment, "DEFAULT");
+	environment_unset(&envelope->environment, "NEWSENDER");
 	str_free(&recipient);
 }
 
-void envelope_export_default(struct view default_part)
+void envelope_export_default(struct envelope *envelope,
+			     struct view default_part)
 {
-	export("DEFAULT", default_part);
+	export(envelope, "DEFAULT", default_part);
 }
 
-void envelope_export_newsender(struct view newsender)
+void envelope_export_newsender(struct envelope *envelope, struct view newsender)
 {
-	export("NEWSENDER", newsender);
+	export(envelope, "NEWSENDER", newsender);
 }

@@ -15,11 +15,13 @@
 
 #include "lib/job.h"
 #include "lib/str.h"
+#include "local/environment.h"
 
 struct envelope {
 	struct str dtline; /* Delivered-To, with its LF */
 	struct str rpline; /* Return-Path */
 	struct str ufline; /* From_, for mbox files */
+	struct environment environment;
 };
 
 void envelope_format(struct envelope *envelope, const struct job *job,
@@ -28,10 +30,13 @@ void envelope_free(struct envelope *envelope);
 
 /*
  * Set the variables of a delivery in our own environment, for the programs
- * that are run. DEFAULT is removed; *default_part sets it unless p is NULL.
+ * that are run, until envelope_free(). DEFAULT and NEWSENDER are removed;
+ * they have calls of their own.
  */
-void envelope_export(const struct envelope *envelope, const struct job *job);
-void envelope_export_default(struct view default_part);
-void envelope_export_newsender(struct view newsender);
+void envelope_export(struct envelope *envelope, const struct job *job);
+void envelope_export_default(struct envelope *envelope,
+			     struct view default_part);
+void envelope_export_newsender(struct envelope *envelope,
+			       struct view newsender);
 
 #endif

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/die.h"
 #include "lib/maildir.h"
 #include "lib/message.h"
 #include "lib/out.h"
@@ -90,7 +89,7 @@ static int write_message(int fd, const struct job *job,
 
 static int trouble(struct verdict *v, const char *path)
 {
-	warn_errno("cannot deliver to maildir %s", path);
+	verdict_warn_errno(v, "cannot deliver to maildir", path);
 	return verdict_defer(v,
 			     "Temporary error on maildir delivery. (#4.3.0)");
 }
@@ -126,7 +125,7 @@ int maildrop_deliver(struct verdict *v, const char *path, const struct job *job,
 	int result;
 
 	if (dirfd == -1) {
-		warn_errno("cannot open maildir %s", path);
+		verdict_warn_errno(v, "cannot open maildir", path);
 		return verdict_defer(v, "Unable to chdir to maildir. (#4.2.1)");
 	}
 	maildrop_name(&name, job, line, host_name(host, sizeof(host)));

@@ -38,7 +38,7 @@ enum program_result program_code(struct verdict *v, int code)
 }
 
 /* Keep what fits; the rest is read, so that the program can go on. */
-static void keep(struct verdict *v, struct view said)
+void program_say(struct verdict *v, struct view said)
 {
 	if (v->is_full)
 		return;
@@ -57,7 +57,7 @@ static bool read_some(struct verdict *v, int *from)
 	ssize_t got = read(*from, space, sizeof(space));
 
 	if (got > 0) {
-		keep(v, view_make(space, (size_t)got));
+		program_say(v, view_make(space, (size_t)got));
 		return true;
 	}
 	if (got == -1 && (errno == EAGAIN || errno == EINTR))

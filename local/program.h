@@ -26,6 +26,9 @@ enum program_result {
 enum program_result program_run(struct verdict *v, struct view command,
 				const struct job *job, int signals) MUST_USE;
 
+/* Add what a program has said to the verdict's text, up to the limit. */
+void program_say(struct verdict *v, struct view said);
+
 /* What an exit code of a program means, as qmail-command(8) says. */
 enum program_result program_code(struct verdict *v, int code);
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +49,17 @@ static int fail_with(struct vdeliver *v, const char *file, const char *ours)
 
 /* ---- a Maildir ---- */
 
+/*
+ * What tells two deliveries of one job to one Maildir apart: our line of
+ * .qmail-default, which no other can have, then that of the account's .qmail.
+ */
+static size_t name_line(const struct vdeliver *v, size_t line)
+{
+	size_t ours = v->line ? v->line : 1;
+
+	return line == 1 ? ours : ours << 32 | line;
+}
+
 static uint64_t delivered_size(const struct vdeliver *v)
 {
 	return v->job->size + v->shown.rpline.len + v->shown.dtline.len;
@@ -87,8 +99,8 @@ static int deliver_maildir(struct vdeliver *v, const char *path, size_t line,
 		result = check_quota(v, fd, quota);
 	}
 	if (result == 0)
-		result = maildrop_deliver(&v->verdict, path, v->job, line,
-					  &v->shown);
+		result = maildrop_deliver(&v->verdict, path, v->job,
+					  name_line(v, line), &v->shown);
 	if (fd != -1) {
 		if (result == 0)
 			maildirsize_add(fd, (int64_t)delivered_size(v), 1);
@@ -188,6 +200,7 @@ static int obey_line(struct vdeliver *v, struct account *a,
 	case DOTQMAIL_PROGRAM:
 		break;
 	}
+	v->ran_program = true;
 	switch (program_run(&v->verdict, line->text, v->job, v->signals)) {
 	case PROGRAM_DONE:
 		return 0;
@@ -408,6 +421,23 @@ static int run(struct vdeliver *v, struct view user, struct view domain)
 	}
 	str_wipe(&space);
 	return result;
+}
+
+static struct view variable(const char *name)
+{
+	return view_of(getenv(name));
+}
+
+void vdeliver_environment(struct vdeliver *v, struct job *job,
+			  struct envelope *envelope)
+{
+	job->ext = variable("EXT");
+	job->domain = variable("HOST");
+	job->sender = variable("SENDER");
+	v->forward_from =
+		getenv("NEWSENDER") ? variable("NEWSENDER") : job->sender;
+	str_set(&envelope->rpline, variable("RPLINE"));
+	str_set(&envelope->dtline, variable("DTLINE"));
 }
 
 void vdeliver_run(struct vdeliver *v)

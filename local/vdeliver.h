@@ -19,13 +19,22 @@ struct vdeliver {
 	const char *fallback;     /* `delete`, `bounce-no-mailbox`, ... */
 	struct view forward_from; /* sender of forwards */
 	int signals;              /* as for program_run() */
+	size_t line; /* of .qmail-default, where more could deliver; or 0 */
 
 	struct verdict verdict;
 	bool stop; /* a program said that this was all (99) */
+	bool ran_program;
 	/* The rest is its own. */
 	struct str addresses;
 	struct envelope shown; /* with the user's own address, for files */
 };
+
+/*
+ * Fill in what the environment says: EXT, HOST, SENDER, NEWSENDER, RPLINE and
+ * DTLINE. The views point there; the lines of *envelope are set.
+ */
+void vdeliver_environment(struct vdeliver *v, struct job *job,
+			  struct envelope *envelope);
 
 /* The outcome and its text are then in v->verdict. */
 void vdeliver_run(struct vdeliver *v);

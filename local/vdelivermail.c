@@ -25,16 +25,10 @@
 
 #define EXIT_DONE_STOP 99
 
-static struct view variable(const char *name)
-{
-	return view_of(getenv(name));
-}
-
-static struct view need(const char *name)
+static void need(const char *name)
 {
 	if (!getenv(name))
 		die(EXIT_RETRY, "%s is not in the environment", name);
-	return variable(name);
 }
 
 /* Descriptor 0 whole, in memory of our own: it may be a pipe. */
@@ -97,13 +91,9 @@ int main(int argc, char **argv)
 	if (getuid() == 0)
 		die(EXIT_RETRY, "refusing to deliver as root");
 	v.fallback = argv[2];
-	job.ext = need("EXT");
-	job.domain = need("HOST");
-	job.sender = variable("SENDER");
-	v.forward_from =
-		getenv("NEWSENDER") ? variable("NEWSENDER") : job.sender;
-	str_set(&envelope.rpline, variable("RPLINE"));
-	str_set(&envelope.dtline, variable("DTLINE"));
+	need("EXT");
+	need("HOST");
+	vdeliver_environment(&v, &job, &envelope);
 	/* No queue's name: the file gets one made of the time. */
 	job.id = (uint64_t)clock_wall_us();
 	job.fd = take_message(&job.size);

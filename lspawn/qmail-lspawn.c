@@ -106,6 +106,7 @@ static void deliver_as(struct spawner *s, struct spawner_slot *slot,
 	struct spawn how = { .argv = argv };
 	struct job job = slot->job;
 	struct assign who;
+	uint32_t key[2];
 
 	if (!assign_parse(record, &who)) {
 		warn("an entry of users/cdb or an answer of qmail-getpw is "
@@ -125,7 +126,10 @@ static void deliver_as(struct spawner *s, struct spawner_slot *slot,
 	how.change_ids = true;
 	how.uid = who.uid;
 	how.gid = my->ids.single ? my->ids.single_gid : who.gid;
-	spawner_worker(s, slot, &how, &job);
+	/* Whoever was this user before may be him again. */
+	key[0] = how.uid;
+	key[1] = how.gid;
+	spawner_worker(s, slot, &how, &job, view_make(key, sizeof(key)));
 }
 
 /* ---- finding the user ---- */

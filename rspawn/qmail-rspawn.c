@@ -21,7 +21,7 @@ static void start(struct spawner *s, struct spawner_slot *slot)
 	const char *argv[] = { str_c(&my->path), "--jobs", NULL };
 	struct spawn how = { .argv = argv };
 
-	spawner_worker(s, slot, &how, &slot->job);
+	spawner_worker(s, slot, &how, &slot->job, VIEW(""));
 }
 
 int main(int argc, char **argv)

@@ -455,9 +455,9 @@ class Runner:
             (jobs.EXT, case.ext), (jobs.DOMAIN, case.host), (jobs.DEFAULT, case.aliasempty)))
         peer.send(*jobs.job(1, case.message, case.sender, [(3, b"ignored@x")], extra=extra))
         number, outcomes = peer.result()
+        peer.sock.close()
         assert peer.process.wait(30) == 0
         peer.process.stderr.close()
-        peer.sock.close()
         letter, text = outcomes[3]
         return {"K": 0, "D": 100, "Z": 111}[letter], text.encode("latin-1"), home, fake
 

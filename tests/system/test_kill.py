@@ -63,6 +63,9 @@ class Wrapped:
         temp.write_text(" ".join(words) + "\n")
         temp.chmod(0o666)
         os.replace(temp, self.arm_file)
+        # One that waits for another job would take it: this looks to
+        # qmail-lspawn as if the program were a new one.
+        os.utime(self.path)
 
     def armed(self):
         return self.arm_file.exists()

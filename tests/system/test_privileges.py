@@ -159,6 +159,9 @@ class Busy:
         fifo = self.fifo(house.home / "luis-fifo")
         rule = house.maildir("luis").parent / ".qmail"
         rule.write_text(f"|exec cat {fifo}\n")
+        # The line as vadddomain writes it would start no vdelivermail.
+        line = rule.parent.parent / ".qmail-default"
+        line.write_text(line.read_text().replace("| ", "|exec "))
         rule.chmod(0o600)
         os.chown(rule, *house.ids("vpopmail"))
 

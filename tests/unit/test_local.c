@@ -1,11 +1,13 @@
 #include "tests/unit/unit.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "local/envelope.h"
 #include "local/maildrop.h"
 #include "local/mbox.h"
 #include "local/program.h"
+#include "local/vline.h"
 
 static void test_from_lines_are_quoted(void **state)
 {
@@ -141,6 +143,85 @@ static void test_no_variable_is_a_shell_function(void **state)
 	envelope_free(&envelope);
 }
 
+static void test_environment_is_as_before_afterwards(void **state)
+{
+	struct environment env = { 0 };
+	char **before;
+
+	(void)state;
+	assert_int_equal(setenv("OUTER", "outer", 1), 0);
+	assert_int_equal(setenv("OUTER2", "outer 2", 1), 0);
+	before = environ;
+	for (int round = 0; round < 3; round++) {
+		environment_begin(&env);
+		assert_string_equal(getenv("OUTER"), "outer");
+		environment_set(&env, "OUTER", VIEW("inner"));
+		environment_set(&env, "NEW", VIEW(""));
+		environment_set(&env, "NEW", VIEW("value"));
+		environment_unset(&env, "OUTER2");
+		environment_unset(&env, "NONE");
+		assert_string_equal(getenv("OUTER"), "inner");
+		assert_string_equal(getenv("NEW"), "value");
+		assert_null(getenv("OUTER2"));
+		environment_end(&env);
+		assert_ptr_equal(environ, before);
+		assert_string_equal(getenv("OUTER"), "outer");
+		assert_string_equal(getenv("OUTER2"), "outer 2");
+		assert_null(getenv("NEW"));
+	}
+}
+
+static void test_only_plain_words_are_no_business_of_a_shell(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *path;
+		const char *instruction;
+	} cases[] = {
+		{ " /v/bin/vdelivermail '' bounce-no-mailbox",
+		  "/v/bin/vdelivermail", "bounce-no-mailbox" },
+		{ "/v ''\t joe+x@a.b \t", "/v", "joe+x@a.b" },
+		{ "/v '' /home/x/", "/v", "/home/x/" },
+		{ "v '' delete", NULL, NULL },
+		{ "./v '' delete", NULL, NULL },
+		{ "/v \"\" delete", NULL, NULL },
+		{ "/v delete", NULL, NULL },
+		{ "/v ''", NULL, NULL },
+		{ "/v '' delete more", NULL, NULL },
+		{ "/v '' delete; true", NULL, NULL },
+		{ "/v '' $EXT", NULL, NULL },
+		{ "/v '' ~joe", NULL, NULL },
+		{ "/v '' 'delete'", NULL, NULL },
+		{ "/v '' a\\b", NULL, NULL },
+		{ "/v '' a*", NULL, NULL },
+		{ "/v '' #c", NULL, NULL },
+		{ "/v '' x>y", NULL, NULL },
+		{ "/v '' x 2>&1", NULL, NULL },
+		{ "/v '' {a,b}", NULL, NULL },
+		{ "/v '' \303\261", NULL, NULL },
+		{ "A=b /v '' x", NULL, NULL },
+		{ "/v=1 '' x", NULL, NULL },
+		{ "/v '' x\rx", NULL, NULL },
+		{ "exec /v '' x", NULL, NULL },
+		{ "", NULL, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct view path;
+		struct view instruction;
+		bool is_one = vline_parse(view_of(cases[i].line), &path,
+					  &instruction);
+
+		assert_int_equal(is_one, cases[i].path != NULL);
+		if (!is_one)
+			continue;
+		assert_true(view_eq(path, view_of(cases[i].path)));
+		assert_true(
+			view_eq(instruction, view_of(cases[i].instruction)));
+	}
+}
+
 static void test_exit_codes_mean_what_qmail_says(void **state)
 {
 	static const int hard[] = { 64, 65, 70, 76, 77, 78, 100, 112 };
@@ -174,6 +255,9 @@ int main(void)
 		cmocka_unit_test(test_name_without_a_queue_is_unique),
 		cmocka_unit_test(test_lines_of_the_envelope),
 		cmocka_unit_test(test_no_variable_is_a_shell_function),
+		cmocka_unit_test(test_environment_is_as_before_afterwards),
+		cmocka_unit_test(
+			test_only_plain_words_are_no_business_of_a_shell),
 		cmocka_unit_test(test_exit_codes_mean_what_qmail_says),
 	};
 

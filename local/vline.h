@@ -1,0 +1,46 @@
+#ifndef LOCAL_VLINE_H
+#define LOCAL_VLINE_H
+
+/*
+ * The line of a virtual domain,
+ *
+ *	| /home/vpopmail/bin/vdelivermail '' bounce-no-mailbox
+ *
+ * carried out without starting anything. Most mail of a machine goes through
+ * such a line, and shell and program cost more than the delivery.
+ *
+ * That is right only where nobody can tell the difference: the program must
+ * be the very vdelivermail that was installed beside us, and its arguments
+ * plain words that no shell changes. Everything else is run.
+ */
+
+#include "lib/filemark.h"
+#include "local/program.h"
+
+struct vline {
+	struct str path;      /* of the vdelivermail beside us */
+	struct filemark mark; /* of the file that is_binary speaks of */
+	bool is_binary;       /* no script that somebody has put there */
+};
+
+void vline_init(struct vline *vline);
+void vline_free(struct vline *vline);
+
+/* Is it such a line? *instruction is then its last word. */
+bool vline_match(struct vline *vline, struct view command,
+		 struct view *instruction);
+
+/* The words alone, for the test: absolute path, '' and one plain word. */
+bool vline_parse(struct view command, struct view *path,
+		 struct view *instruction);
+
+/*
+ * As program_run(), of the line with this number. EXT and the other variables are
+ * read from the environment, as vdelivermail does. *ran is set when a program was
+ * run for the account. The working directory may be another one afterwards.
+ */
+enum program_result vline_run(struct verdict *v, struct view instruction,
+			      const struct job *job, size_t number, int signals,
+			      bool *ran) MUST_USE;
+
+#endif

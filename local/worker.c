@@ -1,0 +1,199 @@
+#include "local/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/job.h"
+#include "lib/packet.h"
+#include "lib/sandbox.h"
+#include "lib/sig.h"
+#include "local/deliver.h"
+
+#define MAX_JOBS 100
+#define UMASK 077
+
+struct worker {
+	int signals;
+	struct vline vline;
+	struct str packet;
+	struct str result;
+	uint64_t jobs; /* taken so far */
+	uint64_t max_jobs;
+	off_t open_fds; /* a number that grows with them, 0: unknown */
+};
+
+/* ---- as it was ---- */
+
+/* Since Linux 6.2 the size of this directory is how many are open. */
+static off_t open_fds(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/fd", &st) == -1 ? 0 : st.st_size;
+}
+
+/* Back to where we were before the job. False when that is not possible. */
+static bool restore(struct worker *w)
+{
+	bool ok = chdir("/") == 0;
+
+	umask(UMASK);
+	while (sig_next(w->signals)) {
+		/* Only SIGCHLD is caught. */
+	}
+	return ok && open_fds() == w->open_fds;
+}
+
+#ifdef VALIJA_TEST
+
+/* So that a test may look at more than the usual number of jobs. */
+static uint64_t job_limit(void)
+{
+	uint64_t count;
+
+	return view_u64(view_of(getenv("VALIJA_TEST_WORKER_JOBS")), &count)
+		       ? count
+		       : MAX_JOBS;
+}
+
+static void leak_for_test(void)
+{
+	if (getenv("VALIJA_TEST_WORKER_LEAKS") &&
+	    open("/dev/null", O_RDONLY | O_CLOEXEC) == -1)
+		warn_errno("cannot leak");
+}
+
+#else
+
+static uint64_t job_limit(void)
+{
+	return MAX_JOBS;
+}
+
+static void leak_for_test(void)
+{
+}
+
+#endif
+
+/* ---- one job ---- */
+
+/* No string that becomes a path, a variable or an argument may hold one. */
+static bool has_nul(const struct job *job)
+{
+	return view_has(job->user, '\0') || view_has(job->home, '\0') ||
+	       view_has(job->local, '\0') || view_has(job->dash, '\0') ||
+	       view_has(job->ext, '\0') || view_has(job->domain, '\0') ||
+	       view_has(job->sender, '\0') ||
+	       view_has(job->default_delivery, '\0');
+}
+
+static void run_job(struct worker *w, struct deliver *d)
+{
+	const struct job *job = d->job;
+
+	d->signals = w->signals;
+	d->vline = &w->vline;
+	if (has_nul(job) || !view_starts(job->home, VIEW("/")))
+		verdict_defer(&d->verdict, "The job makes no sense to "
+					   "qmail-local. (#4.3.0)");
+	else
+		deliver_run(d);
+	leak_for_test();
+}
+
+static void send_result(struct worker *w, const struct deliver *d, bool stays)
+{
+	struct view recipients = d->job->recipients;
+	struct job_recipient rcpt;
+
+	job_result_begin(&w->result, d->job->number);
+	while (job_next(&recipients, &rcpt))
+		job_result_add(&w->result, rcpt.number, d->verdict.outcome,
+			       str_view(&d->verdict.text));
+	if (stays)
+		job_result_stays(&w->result);
+	if (packet_send(STDIN_FILENO, str_view(&w->result), -1) != PACKET_OK)
+		die_errno(EXIT_RETRY, "cannot report the result");
+}
+
+/* True: and the next one. */
+static bool serve_job(struct worker *w, int fd)
+{
+	struct job job;
+	struct deliver d = { .job = &job };
+	bool stays;
+
+	if (job_parse(str_view(&w->packet), fd, &job) == -1)
+		die(EXIT_RETRY, "cannot understand the job");
+	w->jobs++;
+	run_job(w, &d);
+	if (fd != -1)
+		close(fd);
+	stays = restore(w) && d.verdict.outcome != JOB_DEFERRED &&
+		!d.ran_program && w->jobs < w->max_jobs;
+	send_result(w, &d, stays);
+	deliver_free(&d);
+	return stays;
+}
+
+/* ---- all of them ---- */
+
+static void worker_init(struct worker *w)
+{
+	static const int caught[] = { SIGCHLD };
+
+	/* qmail-lspawn ends what takes too long, and all it has started. */
+	if (setpgid(0, 0) == -1)
+		warn_errno("cannot lead a process group");
+	if (sandbox_hide_memory() == -1)
+		die_errno(EXIT_RETRY, "cannot hide our memory");
+	*w = (struct worker){ .max_jobs = job_limit() };
+	w->signals = sig_open(caught, COUNT_OF(caught));
+	if (w->signals == -1)
+		die_errno(EXIT_RETRY, "cannot catch signals");
+	vline_init(&w->vline);
+	if (chdir("/") == -1)
+		die_errno(EXIT_RETRY, "cannot change directory to /");
+	w->open_fds = open_fds();
+}
+
+static void worker_free(struct worker *w)
+{
+	vline_free(&w->vline);
+	str_free(&w->packet);
+	str_free(&w->result);
+	close(w->signals);
+}
+
+int worker_serve(void)
+{
+	struct worker w;
+	bool stays = true;
+
+	worker_init(&w);
+	while (stays) {
+		int fd;
+
+		switch (packet_receive(STDIN_FILENO, &w.packet, &fd)) {
+		case PACKET_OK:
+			stays = serve_job(&w, fd);
+			break;
+		case PACKET_EOF:
+			if (w.jobs == 0)
+				die(EXIT_RETRY, "got no job");
+			stays = false;
+			break;
+		case PACKET_AGAIN:
+		case PACKET_BAD:
+		case PACKET_ERROR:
+			die(EXIT_RETRY, "got no job");
+		}
+	}
+	worker_free(&w);
+	return EXIT_DONE;
+}
