@@ -7,6 +7,7 @@ under svscan on loopback ports, and stopped by the pid it was started with.
 import os
 import pathlib
 import poplib
+import re
 import shutil
 import signal
 import smtplib
@@ -94,6 +95,9 @@ class House:
             raise AssertionError("svscan did not stop within 30 s")
         finally:
             self.svscan = None
+        for path in self.home.glob("service/*/log/main/*"):
+            if path.is_file() and re.search(rb"Sanitizer|runtime error:", path.read_bytes()):
+                raise AssertionError(f"a sanitizer found something: {path.read_text()}")
 
     def remove(self):
         shutil.rmtree(self.home, ignore_errors=True)
