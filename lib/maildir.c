@@ -9,6 +9,7 @@
 
 #include "lib/clock.h"
 #include "lib/durable.h"
+#include "lib/lock.h"
 #include "lib/mutant.h"
 
 #define CLEAN_AFTER_S 129600 /* 36 hours */
@@ -100,6 +101,8 @@ static int create_temp(struct maildir_file *file)
 	}
 	if (file->fd == -1)
 		return -1;
+	/* The lock says that it is in work; where there is none, its age. */
+	(void)!lock_try(file->fd);
 	/* Whatever the umask: its owner reads and writes it. */
 	return fchmod(file->fd, 0600);
 }
@@ -348,6 +351,20 @@ int maildir_make(int dirfd, const char *path)
 	return 0;
 }
 
+/* Is somebody writing it? Age alone says little when clocks are set. */
+static bool is_in_work(int tmp_fd, const char *name)
+{
+	int fd = openat(tmp_fd, name,
+			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool locked;
+
+	if (fd == -1)
+		return false;
+	locked = lock_try(fd) == -1 && errno == EWOULDBLOCK;
+	close(fd);
+	return locked;
+}
+
 static void clean_entry(int tmp_fd, const char *name, int64_t before_s)
 {
 	struct stat st;
@@ -355,7 +372,8 @@ static void clean_entry(int tmp_fd, const char *name, int64_t before_s)
 	if (fstatat(tmp_fd, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
 	    S_ISDIR(st.st_mode))
 		return;
-	if (st.st_atim.tv_sec < before_s && st.st_mtim.tv_sec < before_s)
+	if (st.st_atim.tv_sec < before_s && st.st_mtim.tv_sec < before_s &&
+	    !is_in_work(tmp_fd, name))
 		unlinkat(tmp_fd, name, 0);
 }
 

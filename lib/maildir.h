@@ -59,7 +59,10 @@ void maildir_abort(struct maildir_file *file); /* keeps errno */
 /* Create path with tmp, new, cur, mode 0700 each. -1 with errno. */
 int maildir_make(int dirfd, const char *path) MUST_USE;
 
-/* Remove files in tmp/ that nobody has read or written for 36 hours. */
+/*
+ * Remove files in tmp/ that nobody has read or written for 36 hours, unless
+ * one of ours holds it locked: then the clock was set.
+ */
 void maildir_clean(int dirfd);
 
 #endif

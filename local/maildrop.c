@@ -99,12 +99,14 @@ static int deliver_to(struct verdict *v, int dirfd, const char *path,
 		      const struct envelope *envelope)
 {
 	struct maildir_file file;
+	int64_t age_s;
 	bool reading;
 
 	if (maildir_begin(&file, dirfd, name) == -1)
 		return trouble(v, path);
-	file.may_repeat =
-		clock_wall_s() - (int64_t)(job->id / 1000000) > FIRST_ATTEMPT_S;
+	/* Younger than nothing: the clock was set back, and says nothing. */
+	age_s = clock_wall_s() - (int64_t)(job->id / 1000000);
+	file.may_repeat = age_s < 0 || age_s > FIRST_ATTEMPT_S;
 	if (write_message(file.fd, job, envelope, &reading) == -1) {
 		maildir_abort(&file);
 		if (!reading)

@@ -215,7 +215,8 @@ static void start(struct loop *loop)
 
 /*
  * Attempts are due by the wall clock. When it is set back, what waits stays
- * as far away as it was.
+ * as far away as it was. When it is set forward, it is due, but nothing is
+ * given up before its time.
  */
 static void read_clock(struct loop *loop)
 {
@@ -231,7 +232,17 @@ static void read_clock(struct loop *loop)
 			 "warning: the clock was set back by %ld seconds",
 			 (long)back);
 		schedule_shift(&s->schedule, back);
+		s->jump_s = s->jump_s > back ? s->jump_s - back : 0;
 		loop->clock_offset_s = offset;
+	}
+	if (offset > loop->clock_offset_s + CLOCK_TOLERANCE_S) {
+		int64_t forth = offset - loop->clock_offset_s;
+
+		log_line(&s->log,
+			 "warning: the clock was set forward by %ld seconds",
+			 (long)forth);
+		s->jump_s += forth;
+		s->jump_until_s = s->now - forth;
 	}
 	if (offset > loop->clock_offset_s)
 		loop->clock_offset_s = offset;

@@ -46,6 +46,12 @@ struct send {
 	struct work work;
 	struct take take;
 	struct finish finish;
+	/*
+	 * What was born before jump_until_s is younger, by jump_s, than the
+	 * clock says since it was set forward.
+	 */
+	int64_t jump_until_s;
+	int64_t jump_s;
 	int64_t now;  /* wall clock seconds, once a turn of the loop */
 	bool again;   /* something is left to do at once */
 	bool exiting; /* finish what has begun, then exit */

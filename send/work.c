@@ -140,6 +140,14 @@ static void pass_advance(struct send *s, struct message *m, int c)
 
 /* ---- opening and closing ---- */
 
+/* Is this the last attempt? */
+static bool is_too_old(const struct send *s, int64_t birth)
+{
+	int64_t now = birth <= s->jump_until_s ? s->now - s->jump_s : s->now;
+
+	return now > birth + s->config.lifetime_s;
+}
+
 static void pass_open(struct send *s, struct message *m, int c)
 {
 	const struct schedule_entry *entry =
@@ -149,7 +157,7 @@ static void pass_open(struct send *s, struct message *m, int c)
 
 	*pass = (struct pass){
 		.fresh = entry->flags & 1U << c,
-		.last = s->now > birth + s->config.lifetime_s,
+		.last = is_too_old(s, birth),
 		.retry = retry_next(s->now, birth, skips[c]),
 	};
 	pass_advance(s, m, c);

@@ -88,11 +88,59 @@ static int rename_new(int dirfd, const char *from, const char *to)
 	return unlinkat(dirfd, from, 0);
 }
 
+static DIR *open_directory(const struct logdir *log)
+{
+	for (;;) {
+		int fd = open_waiting(log, ".", O_RDONLY | O_DIRECTORY, 0);
+		DIR *dir = fdopendir(fd);
+
+		if (dir)
+			return dir;
+		close(fd);
+		pause_because(log, "read the directory");
+	}
+}
+
+static void tick(struct tai *tai)
+{
+	if (++tai->nanos == 1000000000) {
+		tai->nanos = 0;
+		tai->seconds++;
+	}
+}
+
+static bool is_later(struct tai a, struct tai b)
+{
+	return a.seconds != b.seconds ? a.seconds > b.seconds
+				      : a.nanos > b.nanos;
+}
+
+/*
+ * Now, or just behind the last label when the clock was set back: the file
+ * with the smallest label is removed first, and must be the oldest.
+ */
+static struct tai next_label(const struct logdir *log)
+{
+	DIR *dir = open_directory(log);
+	struct tai next = tai_now();
+	struct dirent *entry;
+	struct tai old;
+
+	while ((entry = readdir(dir)))
+		if (tai_parse(view_of(entry->d_name), &old) &&
+		    !is_later(next, old)) {
+			next = old;
+			tick(&next);
+		}
+	closedir(dir);
+	return next;
+}
+
 /* Give `name` a label as an old file with this code. */
 static void label(struct logdir *log, const char *name, char code)
 {
 	struct str *old = &log->old_name;
-	struct tai now = tai_now();
+	struct tai now = next_label(log);
 
 	for (;;) {
 		str_reset(old);
@@ -102,7 +150,7 @@ static void label(struct logdir *log, const char *name, char code)
 		if (rename_new(log->dir_fd, name, str_c(old)) == 0)
 			return;
 		if (errno == EEXIST)
-			now.nanos++;
+			tick(&now);
 		else
 			pause_because(log, "rename a file");
 	}
@@ -118,17 +166,8 @@ static size_t count_old(const struct logdir *log, char smallest[NAME_MAX + 1])
 {
 	struct dirent *entry;
 	size_t count = 0;
-	DIR *dir;
+	DIR *dir = open_directory(log);
 
-	for (;;) {
-		int fd = open_waiting(log, ".", O_RDONLY | O_DIRECTORY, 0);
-
-		dir = fdopendir(fd);
-		if (dir)
-			break;
-		close(fd);
-		pause_because(log, "read the directory");
-	}
 	while ((entry = readdir(dir))) {
 		if (!is_old(entry->d_name))
 			continue;
