@@ -19,6 +19,8 @@
 #define ACCEPTS_AT_ONCE 64
 /* Without a descriptor for another client we try again this much later. */
 #define ACCEPT_PAUSE_MS 500
+/* A trigger that could not be pulled is pulled so much later. */
+#define TRIGGER_PAUSE_MS 1000
 
 /* ---- opening ---- */
 
@@ -148,19 +150,43 @@ static void watch_until(struct server *server)
 	stop(server);
 }
 
-/* Tell qmail-send. When nobody reads the FIFO, it looks by itself. */
+/* 0, also when nobody reads it or it is full; -1 with errno. */
+static int write_trigger(int homefd)
+{
+	int fd = openat(homefd, "queue/lock/trigger",
+			O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	int result;
+	int error;
+
+	if (fd == -1)
+		return errno == ENXIO ? 0 : -1;
+	result = write(fd, "", 1) == 1 || errno == EAGAIN || errno == EPIPE
+			 ? 0
+			 : -1;
+	error = errno;
+	close(fd);
+	errno = error;
+	return result;
+}
+
+/*
+ * Tell qmail-send; where that fails, again a little later. It looks by
+ * itself when it starts, and once a minute.
+ */
 static void pull_trigger(struct server *server)
 {
-	int fd = openat(server->homefd, "queue/lock/trigger",
-			O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	bool again = server->trigger_ms != 0;
 
-	server->trigger_due = false;
-	if (fd == -1)
+	if (again && clock_mono_ms() < server->trigger_ms)
 		return;
-	if (write(fd, "", 1) == -1) {
-		/* Full: it has been told already. */
+	if (write_trigger(server->homefd) == 0) {
+		server->trigger_due = false;
+		server->trigger_ms = 0;
+		return;
 	}
-	close(fd);
+	if (!again)
+		warn_errno("cannot pull queue/lock/trigger, trying again");
+	server->trigger_ms = clock_mono_ms() + TRIGGER_PAUSE_MS;
 }
 
 static void free_gone_clients(struct server *server)
@@ -192,6 +218,8 @@ static void prepare(struct server *server, int64_t *deadline)
 	server->listener_no = polls_add(polls, listener, POLLIN);
 	server->signals_no = polls_add(polls, server->signals, POLLIN);
 	server->until_no = polls_add(polls, server->until_fd, POLLIN);
+	if (server->trigger_due)
+		polls_until(deadline, server->trigger_ms);
 	committers_prepare(&server->committers, polls, deadline);
 	for (struct client *client = server->clients; client;
 	     client = client->next)

@@ -40,9 +40,10 @@ struct server {
 		*clients; /* a list; those that are gone too, for a while */
 	int listener;     /* -1: stopping */
 	int signals;
-	int64_t accept_ms; /* not to accept before: descriptors are out */
-	int64_t noted_ms;  /* when a client's misbehaviour was last logged */
-	bool trigger_due;  /* messages have been accepted */
+	int64_t accept_ms;  /* not to accept before: descriptors are out */
+	int64_t noted_ms;   /* when a client's misbehaviour was last logged */
+	int64_t trigger_ms; /* not before, after a failure */
+	bool trigger_due;   /* messages have been accepted */
 	struct polls polls;
 	size_t listener_no;
 	size_t signals_no;

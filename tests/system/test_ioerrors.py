@@ -612,6 +612,33 @@ def test_a_message_that_cannot_be_removed_is_not_delivered_again(send):
     assert len(send.jobs()) == 1
 
 
+# ---- qmail-queued's trigger ----
+
+def test_a_trigger_that_cannot_be_pulled_is_pulled_later(bin):
+    """Mail that is durable must not wait for qmail-send's look of a minute."""
+    from queuehouse import QueueHouse
+    q = QueueHouse(bin)
+    try:
+        q.start()
+        trigger = q.queue / "lock/trigger"
+        away = trigger.with_name("away")
+        trigger.rename(away)
+        reader = os.open(away, os.O_RDONLY | os.O_NONBLOCK)
+        assert q.put() == 0
+        wait_for(lambda: b"cannot pull queue/lock/trigger" in q.log(), 20, "a line")
+        assert q.put() == 0
+        assert q.log().count(b"cannot pull") == 1
+        away.rename(trigger)
+
+        def pulled():
+            with contextlib.suppress(BlockingIOError):
+                return os.read(reader, 10)
+        wait_for(pulled, 10, "the trigger")
+        os.close(reader)
+    finally:
+        q.close()
+
+
 # ---- multilog ----
 
 LOG_CALLS = ["write", "openat", "fsync", "renameat", "renameat2", "linkat",
