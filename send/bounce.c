@@ -31,7 +31,9 @@ struct bounce_route bounce_route(const struct config *config,
 /* Control characters are nobody's name: `instead` stands for them. */
 static char visible(char c, char instead)
 {
-	return ((unsigned char)c < ' ' || c == 127) ? instead : c;
+	if ((unsigned char)c < ' ' || c == 127)
+		return instead;
+	return c;
 }
 
 /* An address as a header may hold it: on one line, quoted. */
@@ -81,22 +83,21 @@ static void append_introduction(struct str *to, const struct config *config,
 static void append_paragraph(struct str *to, struct view address,
 			     struct view report)
 {
-	char last;
+	char before = '\n';
+	char last = '\n';
 
 	str_append_byte(to, '<');
 	for (size_t i = 0; i < address.len; i++)
 		str_append_byte(to, visible(address.p[i], '_'));
 	str_append_c(to, ">:\n");
-	last = '\n';
 	for (size_t i = 0; i < report.len; i++) {
-		char before = i ? report.p[i - 1] : '\n';
-
 		last = report.p[i];
 		if (last == '\n' && before == '\n')
 			last = '/';
 		else if (last != '\n' && last != '\t')
 			last = visible(last, '?');
 		str_append_byte(to, last);
+		before = report.p[i];
 	}
 	if (last != '\n')
 		str_append_byte(to, '\n');

@@ -172,7 +172,7 @@ static void allow_descriptors(const struct send *s)
 	struct rlimit limit;
 
 	for (int c = 0; c < CHANNELS; c++)
-		need += 2 * 2 * s->channels[c].concurrency;
+		need += (rlim_t)4 * s->channels[c].concurrency;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur >= need)
 		return;
 	limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
