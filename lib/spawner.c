@@ -281,6 +281,19 @@ static int start_child(struct spawner_slot *slot, struct spawn *how, int ours,
 
 /* ---- idle workers ---- */
 
+/* How long they wait; tests are impatient. */
+static int64_t idle_ms(void)
+{
+#ifdef VALIJA_TEST
+	uint64_t ms;
+
+	if (view_u64(view_of(getenv("VALIJA_TEST_IDLE_MS")), &ms) &&
+	    ms < SPAWNER_IDLE_MS)
+		return (int64_t)ms;
+#endif
+	return SPAWNER_IDLE_MS;
+}
+
 static size_t idle_room(const struct spawner *s)
 {
 	return 2 * s->slot_count;
@@ -329,7 +342,7 @@ static bool park(struct spawner *s, struct spawner_slot *slot)
 		idle->sock = slot->from;
 		idle->key = slot->key;
 		idle->file = slot->file;
-		idle->until_ms = clock_mono_ms() + SPAWNER_IDLE_MS;
+		idle->until_ms = clock_mono_ms() + idle_ms();
 		slot->pid = 0;
 		slot->from = -1;
 		slot->key = (struct str){ 0 };
@@ -401,6 +414,13 @@ static bool use_idle(struct spawner *s, struct spawner_slot *slot,
 	return false;
 }
 
+static void end_idle(struct spawner *s)
+{
+	for (size_t i = 0; i < idle_room(s); i++)
+		if (s->idle[i].pid && s->idle[i].sock != -1)
+			tell_to_end(&s->idle[i]);
+}
+
 static void watch_idle(struct spawner *s, int64_t *deadline)
 {
 	for (size_t i = 0; i < idle_room(s); i++) {
@@ -422,7 +442,7 @@ static void act_idle(struct spawner *s, int64_t now)
 		if (!idle->pid)
 			continue;
 		if (idle->sock != -1) {
-			if (s->closing || now >= idle->until_ms ||
+			if (now >= idle->until_ms ||
 			    polls_ready(&s->polls, idle->poll_no))
 				tell_to_end(idle);
 		} else if (now >= idle->until_ms) {
@@ -666,6 +686,8 @@ static void prepare(struct spawner *s, int64_t *deadline)
 		if (slot->pid)
 			polls_until(deadline, slot->deadline_ms);
 	}
+	if (s->closing)
+		end_idle(s);
 	watch_idle(s, deadline);
 	s->polls_jobs = !s->closing && free_slot(s) &&
 			clock_mono_ms() >= s->hold_until_ms;

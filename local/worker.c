@@ -21,8 +21,7 @@ struct worker {
 	struct vline vline;
 	struct str packet;
 	struct str result;
-	uint64_t jobs; /* taken so far */
-	uint64_t max_jobs;
+	uint64_t jobs;  /* taken so far */
 	off_t open_fds; /* a number that grows with them, 0: unknown */
 };
 
@@ -50,14 +49,10 @@ static bool restore(struct worker *w)
 
 #ifdef VALIJA_TEST
 
-/* So that a test may look at more than the usual number of jobs. */
-static uint64_t job_limit(void)
+/* So that a test may look at a worker after more than the usual jobs. */
+static bool is_for_ever(void)
 {
-	uint64_t count;
-
-	return view_u64(view_of(getenv("VALIJA_TEST_WORKER_JOBS")), &count)
-		       ? count
-		       : MAX_JOBS;
+	return getenv("VALIJA_TEST_WORKER_STAYS");
 }
 
 static void leak_for_test(void)
@@ -69,9 +64,9 @@ static void leak_for_test(void)
 
 #else
 
-static uint64_t job_limit(void)
+static bool is_for_ever(void)
 {
-	return MAX_JOBS;
+	return false;
 }
 
 static void leak_for_test(void)
@@ -79,6 +74,13 @@ static void leak_for_test(void)
 }
 
 #endif
+
+/* Everything is as it was; but is there a reason to end all the same? */
+static bool has_served(const struct worker *w, const struct deliver *d)
+{
+	return d->verdict.outcome == JOB_DEFERRED || d->ran_program ||
+	       w->jobs >= MAX_JOBS;
+}
 
 /* ---- one job ---- */
 
@@ -134,8 +136,7 @@ static bool serve_job(struct worker *w, int fd)
 	run_job(w, &d);
 	if (fd != -1)
 		close(fd);
-	stays = restore(w) && d.verdict.outcome != JOB_DEFERRED &&
-		!d.ran_program && w->jobs < w->max_jobs;
+	stays = restore(w) && (!has_served(w, &d) || is_for_ever());
 	send_result(w, &d, stays);
 	deliver_free(&d);
 	return stays;
@@ -152,7 +153,7 @@ static void worker_init(struct worker *w)
 		warn_errno("cannot lead a process group");
 	if (sandbox_hide_memory() == -1)
 		die_errno(EXIT_RETRY, "cannot hide our memory");
-	*w = (struct worker){ .max_jobs = job_limit() };
+	*w = (struct worker){ 0 };
 	w->signals = sig_open(caught, COUNT_OF(caught));
 	if (w->signals == -1)
 		die_errno(EXIT_RETRY, "cannot catch signals");
