@@ -21,7 +21,7 @@ from queuefile import WAITING
 from queuehouse import (END, GO, HELLO, QueueHouse, answer, chunk, done, envelope,
                         recipient, sender)
 from spawners import Send
-from test_ioerrors import Judge, clean_boxes
+from test_ioerrors import Judge, clean_boxes, end_idle_workers
 from test_kill import Wrapped, settle
 from waiting import wait_for
 
@@ -293,11 +293,13 @@ def test_a_delivery_that_takes_its_time_is_not_cleaned_away(house, program):
     try:
         # Which of them writes the Maildir?
         wrapped.arm()
+        end_idle_workers(house)
         assert oracle.send()
         settle(house)
         if not re.search(r"fsync\(", wrapped.text()):
             return
         wrapped.arm("-e", "inject=fsync:delay_enter=1500000:when=1")
+        end_idle_workers(house)
         deferred = house.log().count("deferral:")
         assert oracle.send()
         [path] = wait_for(lambda: list(tmp.iterdir()), 20, "a file in tmp")
