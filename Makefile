@@ -279,7 +279,7 @@ fuzz_vlines := tools/vpopmail/vlines
 obj = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 BINS := $(addprefix $(O)/bin/,$(PROGS))
 
-.PHONY: all lib check unit fuzz-replay system soak bench lint install \
+.PHONY: all lib check unit fuzz-replay system soak sanitized bench lint install \
 	setup clean tests fuzz
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -416,8 +416,20 @@ system:
 soak: all
 	$(MAKE) TEST=1 all tests
 	/usr/bin/python3 -B -m pytest -q -p no:cacheprovider --soak tests/system
+	$(MAKE) sanitized
 	tests/soak/cleanmachine
 	$(MAKE) fuzz
+
+# System tests on sanitizer builds: all but those that starve a program of
+# descriptors or memory, or break its calls, before its libraries are loaded.
+SANITIZED := main_path security smtpd pop3 lspawn local remote inject send \
+	start queue vpopmail tcpserver daemontools
+sanitized:
+	$(MAKE) SAN=1 all
+	ASAN_OPTIONS=detect_leaks=0 VALIJA_BIN=$(CURDIR)/build-san/bin \
+		/usr/bin/python3 -B -m pytest -q -p no:cacheprovider \
+		-k "not interrupted and not too_few and not out_of_memory" \
+		$(patsubst %,tests/system/test_%.py,$(SANITIZED))
 
 bench: all
 	tests/bench/run
