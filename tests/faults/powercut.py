@@ -326,6 +326,9 @@ class Run:
             return re.search("listening, split 1, (sync [a-z]+)", log)
 
         said = wait_for(heard, 20, self.house.story).group(1)
+        # Nobody may begin work before being traced.
+        wait_for(lambda: "status: local" in self.house.log("qmail-send"), 20,
+                 self.house.story)
         want = f"sync {self.of['queue'].kind.sync}"
         assert said == want, f"{said}; expected {want}"
 
@@ -361,7 +364,10 @@ class Run:
         for disk, image in zip(self.disks, point.images):
             found = self.place / f"found{disk.place.name}"
             copy_sparse(image, found)
-            disk.recover(found)
+            if not disk.recover(found):
+                self.refused += 1
+                self.unmount()
+                return []
         self.bind()
         log = self.place / "log"
         with open(log, "wb") as out:
@@ -413,14 +419,19 @@ class Run:
             time.sleep(0.01)
 
     def has_journal(self):
-        return self.of["queue"].kind.name != "ext4-no-journal"
+        """Does one fsync tie a file and its name together there?"""
+        return self.of["queue"].kind.sync == "journal"
 
     def left(self):
         """What is still queued."""
         messages = self.house.queue_files("new", "mess")
+        if not self.has_journal():
+            # A removed name may be back, and lead to somebody else's file.
+            ours = (self.house.home / "queue").stat().st_uid
+            messages = [p for p in messages if owner(p) in (ours, None)]
         names = {path.name for path in messages}
-        # Without a journal, a report's removal may be undone and that of
-        # its message, which came later, not: then it means nothing.
+        # A report's removal may be undone and that of its message, which
+        # came later, not: then it means nothing.
         return messages + [path for path in self.house.queue_files("bounce")
                            if path.name in names or self.has_journal()]
 
@@ -471,6 +482,8 @@ class Run:
     def run(self):
         spec = self.spec
         self.extra = 0
+        self.refused = 0
+        self.survived = False
         began = time.monotonic()
         self.world.install(spec.get("bin"))
         self.make_disks()
@@ -494,6 +507,7 @@ class Run:
         return {**spec, "points": len(self.points), "disks": len(groups),
                 "recovered": cuts, "accepted": len(self.accepted),
                 "extra": self.extra, "canaries": canaries, "faults": faults,
+                "refused": self.refused,
                 "labels": sorted({short(p.label) for p in self.points}),
                 "seconds": round(time.monotonic() - began, 1)}
 
@@ -512,6 +526,13 @@ def pick(groups, limit):
     if limit is None or limit >= len(groups):
         return groups
     return [groups[(i + 1) * len(groups) // limit - 1] for i in range(limit)]
+
+
+def owner(path):
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return None
 
 
 def sync_folder(path):

@@ -136,6 +136,10 @@ def show(results):
     rows += [(f"{r['kind']} {r.get('mutant', '')}", r["layout"], r["policy"],
               r["points"], r["disks"], r["recovered"], r["extra"],
               len(r["faults"]), r["seconds"]) for r in results]
+    for r in results:
+        if r["refused"]:
+            print(f"{r['kind']} {r['layout']} {r['policy']}: after "
+                  f"{r['refused']} cuts the kernel would not mount it")
     for row in rows:
         print("{:37}{:8}{:16}{:>7}{:>7}{:>6}{:>7}{:>8}{:>7}".format(*row))
 
@@ -149,6 +153,8 @@ def check(result):
     steps = STEPS | TAKEN_OVER[KINDS[result["kind"].split("+")[0]].sync]
     assert steps <= set(result["labels"]), \
         f"{what}: steps not reached: {steps - set(result['labels'])}"
+    assert result["refused"] <= result["recovered"] / 2, \
+        f"{what}: could hardly ever be mounted"
     assert result["disks"] >= 10, f"{what}: the disks hardly ever changed"
     # What nobody asked to be written must not be there, or nothing is seen.
     # (A fast commit writes the data of other files too.)
