@@ -18,6 +18,28 @@ enum control_result allow_load(int homefd, struct control_list *list)
 	return control_list(homefd, "deliveryids", list);
 }
 
+void allow_free(struct allow_table *table)
+{
+	control_list_free(&table->list);
+	*table = (struct allow_table){ 0 };
+}
+
+enum control_result allow_renew(struct allow_table *table, int homefd)
+{
+	enum control_result result;
+	struct filemark now;
+
+	if (filemark_look(&now, homefd, "control/deliveryids") == 0 &&
+	    table->is_loaded && filemark_is_settled(&table->mark) &&
+	    filemark_same(&table->mark, &now))
+		return CONTROL_OK;
+	allow_free(table);
+	result = allow_load(homefd, &table->list);
+	table->is_loaded = result == CONTROL_OK;
+	table->mark = now;
+	return result;
+}
+
 /* `low-high` holds uid. */
 static bool in_range(struct view entry, uid_t uid, gid_t gid)
 {

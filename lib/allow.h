@@ -18,9 +18,23 @@
 #include <sys/types.h>
 
 #include "lib/control.h"
+#include "lib/filemark.h"
 
 /* Check file and owner, and read it. On CONTROL_ERROR errno says why. */
 enum control_result allow_load(int homefd, struct control_list *list) MUST_USE;
+
+/*
+ * The same, read again only when the file has changed. All zero is one not
+ * read yet. The list is in table->list.
+ */
+struct allow_table {
+	bool is_loaded;
+	struct filemark mark;
+	struct control_list list;
+};
+
+enum control_result allow_renew(struct allow_table *table, int homefd) MUST_USE;
+void allow_free(struct allow_table *table);
 
 bool allow_ids(const struct control_list *list, uid_t uid, gid_t gid);
 /* home must lie below a listed folder, or be one, and hold no `..`. */

@@ -45,6 +45,18 @@ static enum control_result read_fd(int fd, struct str *text, size_t max_bytes)
 	}
 }
 
+enum control_result control_read_fd(int fd, struct str *text, size_t max_bytes)
+{
+	enum control_result result = CONTROL_ERROR;
+
+	str_reset(text);
+	if (check_type(fd) == 0)
+		result = read_fd(fd, text, max_bytes);
+	if (result != CONTROL_OK)
+		str_reset(text);
+	return result;
+}
+
 enum control_result control_read(int dirfd, const char *path, struct str *text,
 				 size_t max_bytes)
 {
@@ -57,13 +69,9 @@ enum control_result control_read(int dirfd, const char *path, struct str *text,
 	fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd == -1)
 		return errno == ENOENT ? CONTROL_ABSENT : CONTROL_ERROR;
-	result = CONTROL_ERROR;
-	if (check_type(fd) == 0)
-		result = read_fd(fd, text, max_bytes);
+	result = control_read_fd(fd, text, max_bytes);
 	error = errno;
 	close(fd);
-	if (result != CONTROL_OK)
-		str_reset(text);
 	errno = error;
 	return result;
 }

@@ -73,5 +73,8 @@ void control_list_parse(struct control_list *list, struct view text);
 /* Read a whole file below dirfd, at most max_bytes. */
 enum control_result control_read(int dirfd, const char *path, struct str *text,
 				 size_t max_bytes) MUST_USE;
+/* The rest of an open file; fd stays the caller's. OK or ERROR. */
+enum control_result control_read_fd(int fd, struct str *text,
+				    size_t max_bytes) MUST_USE;
 
 #endif

@@ -105,18 +105,18 @@ static bool find_report(struct view outcomes, struct view *at,
 }
 
 /* Whether the worker's result can be for this job. */
-static bool is_result(const struct spawner_slot *slot,
+static bool is_result(const struct spawner *s, const struct spawner_slot *slot,
 		      struct job_result *result)
 {
-	if (job_result_parse(str_view(&slot->output), result) == -1)
+	if (job_result_parse(str_view(&s->space), result) == -1)
 		return false;
 	/* From one with a past it may be what it said too much before. */
 	return !slot->is_kept || result->number == slot->number;
 }
 
 /*
- * Relay what the worker said, recipient by recipient of the job. True when
- * it is to be kept.
+ * Relay what the worker said, which is in s->space, recipient by recipient
+ * of the job. True when it is to be kept.
  */
 static bool relay(struct spawner *s, struct spawner_slot *slot)
 {
@@ -128,7 +128,7 @@ static bool relay(struct spawner *s, struct spawner_slot *slot)
 	struct view at;
 	size_t share = text_share(recipients);
 
-	if (!is_result(slot, &result)) {
+	if (!is_result(s, slot, &result)) {
 		defer(s, slot, "", " said something odd.\n");
 		return false;
 	}
@@ -232,8 +232,10 @@ static void receive_job(struct spawner *s)
 	struct str packet = { 0 };
 	int fd;
 
-	switch (packet_receive(JOB_FD, &packet, &fd)) {
+	/* The space for the longest is ours, the slot has what it needs. */
+	switch (packet_receive(JOB_FD, &s->space, &fd)) {
 	case PACKET_OK:
+		str_set(&packet, str_view(&s->space));
 		take_job(s, &packet, fd);
 		break;
 	case PACKET_EOF:
@@ -242,7 +244,7 @@ static void receive_job(struct spawner *s)
 	case PACKET_AGAIN:
 		break;
 	case PACKET_BAD:
-		refuse_job(&packet);
+		refuse_job(&s->space);
 		break;
 	case PACKET_ERROR:
 		die_errno(EXIT_RETRY, "cannot read jobs");
@@ -543,14 +545,13 @@ static void read_worker(struct spawner *s, struct spawner_slot *slot)
 {
 	int fd = -1;
 
-	switch (packet_receive(slot->from, &slot->output, &fd)) {
+	switch (packet_receive(slot->from, &s->space, &fd)) {
 	case PACKET_OK:
 		close_fd(&fd);
 		if (relay(s, slot) && park(s, slot))
 			return;
 		break;
 	case PACKET_BAD:
-		str_reset(&slot->output);
 		defer(s, slot, "", " said something odd.\n");
 		break;
 	case PACKET_AGAIN:
@@ -676,7 +677,7 @@ static bool has_room(const struct spawner *s)
 static void prepare(struct spawner *s, int64_t *deadline)
 {
 	polls_reset(&s->polls);
-	polls_add(&s->polls, s->signals, POLLIN);
+	s->signal_poll_no = polls_add(&s->polls, s->signals, POLLIN);
 	for (size_t i = 0; i < s->slot_count; i++) {
 		struct spawner_slot *slot = &s->slots[i];
 
@@ -700,6 +701,7 @@ static void prepare(struct spawner *s, int64_t *deadline)
 static void act(struct spawner *s)
 {
 	bool has_job = s->polls_jobs && polls_ready(&s->polls, s->job_poll_no);
+	bool has_signal = polls_ready(&s->polls, s->signal_poll_no);
 	int64_t now = clock_mono_ms();
 
 	for (size_t i = 0; i < s->slot_count; i++) {
@@ -714,10 +716,12 @@ static void act(struct spawner *s)
 		release_if_done(slot);
 	}
 	act_idle(s, now);
-	while (sig_next(s->signals)) {
-		/* Only SIGCHLD is caught. */
+	if (has_signal) {
+		while (sig_next(s->signals)) {
+			/* Only SIGCHLD is caught. */
+		}
+		reap(s);
 	}
-	reap(s);
 	if (has_job && has_room(s))
 		receive_job(s);
 	else if (has_job)

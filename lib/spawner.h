@@ -62,7 +62,7 @@ struct spawner_slot {
 	bool is_lookup;
 	bool answered;
 	bool late;         /* killed because of deadline_ms */
-	struct str output; /* of a lookup, or the worker's result packet */
+	struct str output; /* of a lookup */
 	int64_t deadline_ms;
 	size_t poll_no;
 	/* Of the worker: */
@@ -90,11 +90,12 @@ struct spawner {
 	struct spawner_slot *slots;
 	struct spawner_idle *idle; /* twice slot_count */
 	uint64_t last_number;
-	struct str space;
+	struct str space; /* for packets, as they come and go */
 	int signals;
 	bool closing;          /* no job will come any more */
 	int64_t hold_until_ms; /* descriptors were short */
 	size_t job_poll_no;
+	size_t signal_poll_no;
 	bool polls_jobs;
 	struct polls polls;
 };

@@ -88,33 +88,12 @@ static int cannot_open(struct deliver *d, const char *name)
 			     name, strerror(errno));
 }
 
-static int read_commands(struct deliver *d, const char *name)
-{
-	switch (control_read(AT_FDCWD, name, &d->commands,
-			     COMMANDS_MAX_BYTES)) {
-	case CONTROL_OK:
-		return 0;
-	case CONTROL_ABSENT:
-		errno = ENOENT;
-		return cannot_open(d, name);
-	case CONTROL_ERROR:
-		return cannot_open(d, name);
-	}
-	return -1;
-}
-
 /* 1 it is the one, 0 there is none of this name, -1 with the verdict. */
-static int try_file(struct deliver *d, const char *name)
+static int take_file(struct deliver *d, const char *name, int fd)
 {
-	int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	struct stat st;
-	int result;
 
-	if (fd == -1)
-		return is_absent(errno) ? 0 : cannot_open(d, name);
-	result = fstat(fd, &st);
-	close(fd);
-	if (result == -1)
+	if (fstat(fd, &st) == -1)
 		return cannot_open(d, name);
 	if (!S_ISREG(st.st_mode))
 		return 0;
@@ -124,7 +103,21 @@ static int try_file(struct deliver *d, const char *name)
 			"Uh-oh: .qmail file is writable. (#4.7.0)");
 	d->forward_only = st.st_mode & S_IXUSR;
 	d->found = true;
-	return read_commands(d, name) == -1 ? -1 : 1;
+	if (control_read_fd(fd, &d->commands, COMMANDS_MAX_BYTES) != CONTROL_OK)
+		return cannot_open(d, name);
+	return 1;
+}
+
+static int try_file(struct deliver *d, const char *name)
+{
+	int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	int result;
+
+	if (fd == -1)
+		return is_absent(errno) ? 0 : cannot_open(d, name);
+	result = take_file(d, name, fd);
+	close(fd);
+	return result;
 }
 
 static int find_file(struct deliver *d)
@@ -232,17 +225,16 @@ static enum program_result run_command(struct deliver *d,
 {
 	struct view instruction;
 	enum program_result result;
-	bool ran = false;
+	struct vline_after after = { 0 };
 
 	if (!d->vline || !vline_match(d->vline, line->text, &instruction)) {
 		d->ran_program = true;
 		return program_run(&d->verdict, line->text, d->job, d->signals);
 	}
 	result = vline_run(&d->verdict, instruction, d->job, line->number,
-			   d->signals, &ran);
-	d->ran_program |= ran;
-	/* It may have gone to the account's directory. */
-	if (result == PROGRAM_DONE && go_home(d) == -1)
+			   d->signals, &after);
+	d->ran_program |= after.ran_program;
+	if (result == PROGRAM_DONE && after.moved && go_home(d) == -1)
 		return PROGRAM_ENDED;
 	return result;
 }

@@ -10,12 +10,12 @@ void environment_begin(struct environment *env)
 {
 	assert(!env->outer);
 	env->outer = environ;
-	while (environ && environ[env->count])
+	for (char **at = environ; at && *at; at++)
 		env->count++;
 	env->list =
 		memory_zeroed(env->count + ENVIRONMENT_MAX + 1, sizeof(char *));
 	for (size_t i = 0; i < env->count; i++)
-		env->list[i] = environ[i];
+		env->list[i] = env->outer[i];
 	environ = env->list;
 }
 

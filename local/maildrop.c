@@ -82,9 +82,14 @@ static int write_message(int fd, const struct job *job,
 	*reading = false;
 	str_append(&lines, str_view(&envelope->rpline));
 	str_append(&lines, str_view(&envelope->dtline));
+	/* What is in memory goes out at once. */
+	if (job->fd == -1)
+		str_append(&lines, job->message);
 	result = write_all(fd, str_view(&lines));
 	str_free(&lines);
-	return result == -1 ? -1 : message_copy(job, fd, reading);
+	if (result == -1 || job->fd == -1)
+		return result;
+	return message_copy(job, fd, reading);
 }
 
 static int trouble(struct verdict *v, const char *path)

@@ -247,6 +247,7 @@ static int obey(struct vdeliver *v, struct account *a)
 		return verdict_defer(&v->verdict,
 				     "Unable to switch to %s: %s. (#4.3.0)",
 				     str_c(&a->dir), strerror(errno));
+	v->moved = true;
 	dotqmail_init(&lines, str_view(&a->commands));
 	while (!v->stop && dotqmail_next(&lines, &line))
 		if (obey_line(v, a, &line) == -1)

@@ -24,6 +24,7 @@ struct vdeliver {
 	struct verdict verdict;
 	bool stop; /* a program said that this was all (99) */
 	bool ran_program;
+	bool moved; /* to the account's directory */
 	/* The rest is its own. */
 	struct str addresses;
 	struct envelope shown; /* with the user's own address, for files */

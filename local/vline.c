@@ -138,7 +138,7 @@ static enum program_result conclude(struct verdict *v,
 
 enum program_result vline_run(struct verdict *v, struct view instruction,
 			      const struct job *job, size_t number, int signals,
-			      bool *ran)
+			      struct vline_after *after)
 {
 	struct job mine = *job;
 	struct envelope envelope = { 0 };
@@ -157,7 +157,8 @@ enum program_result vline_run(struct verdict *v, struct view instruction,
 	vdeliver_environment(&vd, &mine, &envelope);
 	vdeliver_run(&vd);
 	result = conclude(v, &vd);
-	*ran = vd.ran_program;
+	after->ran_program = vd.ran_program;
+	after->moved = vd.moved;
 	vdeliver_free(&vd);
 	envelope_free(&envelope);
 	str_free(&fallback);

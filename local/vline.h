@@ -34,13 +34,18 @@ bool vline_match(struct vline *vline, struct view command,
 bool vline_parse(struct view command, struct view *path,
 		 struct view *instruction);
 
+/* What a program of its own would have kept to itself. */
+struct vline_after {
+	bool ran_program; /* for the account */
+	bool moved;       /* the working directory is another one */
+};
+
 /*
- * As program_run(), of the line with this number. EXT and the other variables are
- * read from the environment, as vdelivermail does. *ran is set when a program was
- * run for the account. The working directory may be another one afterwards.
+ * As program_run(), of the line with this number. EXT and the other variables
+ * are read from the environment, as vdelivermail does.
  */
 enum program_result vline_run(struct verdict *v, struct view instruction,
 			      const struct job *job, size_t number, int signals,
-			      bool *ran) MUST_USE;
+			      struct vline_after *after) MUST_USE;
 
 #endif

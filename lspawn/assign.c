@@ -33,56 +33,88 @@ static enum assign_result find_key(struct cdbmap *map, struct view key,
 	return ASSIGN_MISSING;
 }
 
-static enum assign_result find_in(struct cdbmap *map, struct view local,
+static enum assign_result find_in(struct assign_table *table, struct view local,
 				  struct str *record)
 {
 	struct str key = { 0 };
-	struct str wild_ends = { 0 };
-	enum assign_result result = ASSIGN_ERROR;
+	enum assign_result result;
 	size_t used;
 
-	switch (cdbmap_find(map, VIEW(""), &wild_ends)) {
-	case CDBMAP_FOUND:
-		break;
-	case CDBMAP_MISSING: /* qmail-newu writes it always */
-		errno = EPROTO;
-		goto out;
-	case CDBMAP_ERROR:
-		goto out;
-	}
 	str_append_byte(&key, '!');
 	str_append(&key, local);
 	str_lower(&key);
 	str_append_byte(&key, '\0');
-	result = find_key(map, str_view(&key), str_view(&wild_ends), &used,
-			  record);
-	if (result != ASSIGN_FOUND)
-		goto out;
-	/* What follows the wildcard, in its own case, ends the extension. */
-	if (used < key.len)
-		str_append(record, view_from(local, used - 1));
-	str_append_byte(record, '\0');
-out:
+	result = find_key(&table->map, str_view(&key),
+			  str_view(&table->wild_ends), &used, record);
+	if (result == ASSIGN_FOUND) {
+		/* What follows the wildcard, in its own case. */
+		if (used < key.len)
+			str_append(record, view_from(local, used - 1));
+		str_append_byte(record, '\0');
+	}
 	str_free(&key);
-	str_free(&wild_ends);
 	return result;
 }
 
-enum assign_result assign_find(int homefd, struct view local,
-			       struct str *record)
+void assign_close(struct assign_table *table)
+{
+	int error = errno;
+
+	if (table->is_open)
+		cdbmap_close(&table->map);
+	str_free(&table->wild_ends);
+	*table = (struct assign_table){ 0 };
+	errno = error;
+}
+
+static int open_table(struct assign_table *table, int homefd)
+{
+	if (cdbmap_open(&table->map, homefd, "users/cdb") == -1)
+		return -1;
+	table->is_open = true;
+	switch (cdbmap_find(&table->map, VIEW(""), &table->wild_ends)) {
+	case CDBMAP_FOUND:
+		return 0;
+	case CDBMAP_MISSING: /* qmail-newu writes it always */
+		errno = EPROTO;
+		return -1;
+	case CDBMAP_ERROR:
+		return -1;
+	}
+	return -1;
+}
+
+/* Have the file open that is there now. -1 with errno. */
+static int renew(struct assign_table *table, int homefd)
+{
+	struct filemark now;
+
+	if (filemark_look(&now, homefd, "users/cdb") == -1)
+		return -1;
+	if (table->is_open && filemark_is_settled(&table->mark) &&
+	    filemark_same(&table->mark, &now))
+		return 0;
+	assign_close(table);
+	if (open_table(table, homefd) == -1)
+		return -1;
+	table->mark = now;
+	return 0;
+}
+
+enum assign_result assign_find(struct assign_table *table, int homefd,
+			       struct view local, struct str *record)
 {
 	enum assign_result result;
-	struct cdbmap map;
-	int error;
 
-	if (cdbmap_open(&map, homefd, "users/cdb") == -1)
-		return errno == ENOENT ? ASSIGN_MISSING : ASSIGN_ERROR;
-	/* No key holds a NUL but at its end. */
-	result = view_has(local, '\0') ? ASSIGN_MISSING
-				       : find_in(&map, local, record);
-	error = errno;
-	cdbmap_close(&map);
-	errno = error;
+	if (renew(table, homefd) == -1)
+		result = errno == ENOENT ? ASSIGN_MISSING : ASSIGN_ERROR;
+	else if (view_has(local, '\0')) /* no key holds one but at its end */
+		return ASSIGN_MISSING;
+	else
+		result = find_in(table, local, record);
+	/* What went wrong is looked at afresh the next time. */
+	if (result == ASSIGN_ERROR || !table->is_open)
+		assign_close(table);
 	return result;
 }
 

@@ -13,6 +13,8 @@
 
 #include <sys/types.h>
 
+#include "lib/cdbmap.h"
+#include "lib/filemark.h"
 #include "lib/str.h"
 
 struct assign {
@@ -31,12 +33,25 @@ enum assign_result {
 };
 
 /*
+ * users/cdb, open as long as nobody replaces it: assign_find() looks each
+ * time. All zero is none open yet.
+ */
+struct assign_table {
+	bool is_open;
+	struct filemark mark;
+	struct cdbmap map;
+	struct str wild_ends; /* bytes that a wildcard ends in */
+};
+
+void assign_close(struct assign_table *table);
+
+/*
  * The entry of a local part: the simple one, else the longest wildcard.
  * *record is overwritten with six fields that end in NULs each, as
  * qmail-getpw prints them.
  */
-enum assign_result assign_find(int homefd, struct view local,
-			       struct str *record) MUST_USE;
+enum assign_result assign_find(struct assign_table *table, int homefd,
+			       struct view local, struct str *record) MUST_USE;
 
 /* Split such a record; the views point into it. False when it is none. */
 bool assign_parse(struct view record, struct assign *assign) MUST_USE;

@@ -26,6 +26,8 @@
 struct lspawn {
 	int homefd;
 	struct ids ids;
+	struct assign_table users;
+	struct allow_table allowed;
 	struct str local_path; /* of the programs */
 	struct str getpw_path;
 	struct view default_delivery;
@@ -47,7 +49,6 @@ static bool may_deliver(struct spawner *s, struct spawner_slot *slot,
 			const struct assign *who)
 {
 	struct lspawn *my = s->arg;
-	struct control_list list = { 0 };
 	struct view text = { 0 };
 
 	if (who->uid == 0) {
@@ -63,12 +64,12 @@ static bool may_deliver(struct spawner *s, struct spawner_slot *slot,
 			   "(#4.3.0)\n"));
 		return false;
 	}
-	switch (allow_load(my->homefd, &list)) {
+	switch (allow_renew(&my->allowed, my->homefd)) {
 	case CONTROL_OK:
-		if (!allow_ids(&list, who->uid, who->gid))
+		if (!allow_ids(&my->allowed.list, who->uid, who->gid))
 			text = VIEW("This uid and gid are not in "
 				    "control/deliveryids. (#4.3.0)\n");
-		else if (!allow_home(&list, who->home))
+		else if (!allow_home(&my->allowed.list, who->home))
 			text = VIEW("This home lies below no folder listed in "
 				    "control/deliveryids. (#4.3.0)\n");
 		break;
@@ -81,7 +82,6 @@ static bool may_deliver(struct spawner *s, struct spawner_slot *slot,
 		text = VIEW("Unable to read control/deliveryids. (#4.3.0)\n");
 		break;
 	}
-	control_list_free(&list);
 	if (text.p) {
 		warn("uid %ld gid %ld may not get mail", (long)who->uid,
 		     (long)who->gid);
@@ -212,7 +212,7 @@ static void start(struct spawner *s, struct spawner_slot *slot)
 		spawner_answer(s, slot, JOB_DELIVERED, VIEW("did 0+0+0\n"));
 		return;
 	}
-	switch (assign_find(my->homefd, local, &record)) {
+	switch (assign_find(&my->users, my->homefd, local, &record)) {
 	case ASSIGN_FOUND:
 		deliver_as(s, slot, str_view(&record));
 		break;
@@ -246,6 +246,8 @@ static void close_house(struct lspawn *my)
 	str_free(&my->local_path);
 	str_free(&my->getpw_path);
 	ids_free(&my->ids);
+	assign_close(&my->users);
+	allow_free(&my->allowed);
 	close(my->homefd);
 }
 

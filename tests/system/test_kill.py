@@ -207,8 +207,9 @@ def kill_everywhere(house, program, limit):
     wrapped = Wrapped(house, program)
     reached = missed = 0
     try:
-        wrapped.arm()
         oracle.send()  # something for a reader to read
+        settle(house)  # of one message from here on: a worker would count both
+        wrapped.arm()
         exercise(house, program, oracle, wrapped)
         settle(house)
         counts = wait_for(wrapped.counts, 10, f"a trace of {program}")
