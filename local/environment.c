@@ -10,6 +10,7 @@ void environment_begin(struct environment *env)
 {
 	assert(!env->outer);
 	env->outer = environ;
+	env->count = 0;
 	for (char **at = environ; at && *at; at++)
 		env->count++;
 	env->list =
