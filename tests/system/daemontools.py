@@ -129,7 +129,8 @@ class Keeper:
             if process.poll() is None and "svscan" in str(process.args[0]):
                 process.kill()
                 process.wait()
-        for top in self.supervised:
+        # Links lead out of the folders that were scanned, not out of ours.
+        for top in {*self.supervised, self.dir}:
             services += [p.parent.parent for p in top.rglob("supervise/control")]
         for service in services:
             run(DEBIAN / "svc", "-dxk", service)
