@@ -254,7 +254,9 @@ def run_many(resident, count):
     assert min(letters.get(letter, 0) for letter in "KZD") > count // 100, letters
     assert domains[0].found() == domains[1].found()
     assert resident.environment(resident.peer) == want
-    assert private_kib(resident.peer.process.pid) <= settled + 32
+    # Sanitizers keep what was freed for a while.
+    if b"__asan_init" not in (resident.top / "bin/qmail-local").read_bytes():
+        assert private_kib(resident.peer.process.pid) <= settled + 32
     fresh.process.kill()
     fresh.process.wait()
     fresh.sock.close()
@@ -549,9 +551,8 @@ def test_whatever_a_kept_worker_says_there_is_one_outcome(instance, body, want):
     peer = instance.start()
     peer.send(*jobs.job(1, MESSAGE, b"s@x", [(0, b"box@h")]))
     assert peer.result() == (1, {0: ("K", "first")})
-    pid = the_worker(instance) if workers(instance) else 0
     if not body.startswith("job"):
-        wait_for(lambda: is_gone(pid), 10, "its end")
+        wait_for(lambda: not workers(instance), 10, "its end")
     peer.send(*jobs.job(2, MESSAGE, b"s@x", [(0, b"box@h")]))
     letter, text = want.split(" ", 1)
     assert peer.result() == (2, {0: (letter, text)})
