@@ -34,8 +34,6 @@ STEPS = {
     "client: heard 250", "qmail-queued: fsync new", "qmail-queued: openat pid",
     "qmail-queued: renameat2 new", "qmail-queued: write pid",
     "qmail-send: unlinkat mess", "qmail-send: pwrite64 bounce",
-    "vdelivermail: fsync tmp",
-    "vdelivermail: linkat new", "vdelivermail: fsync new",
     "qmail-local: fsync tmp", "qmail-local: linkat new",
     "qmail-local: fsync new"}
 # The kernel knows a file by the name that it was opened by.
