@@ -21,6 +21,7 @@ import pytest
 
 from house import DOMAIN, PASSWORD, listens
 from oracle import Oracle
+from sink import Sink
 from waiting import wait_for
 
 # Calls before main(), and those that end a process anyway.
@@ -109,11 +110,12 @@ def restart(house, service):
 
 
 # Their workers have experiments of their own: the fault is not for them.
-SPAWNERS = {"qmail-lspawn", "qmail-rspawn"}
+SPAWNERS = {"qmail-lspawn", "qmail-rspawn", "tcpserver"}
 
 # How to make a program run: daemons are restarted, workers come by mail.
 DAEMONS = {"qmail-queued": "qmail-queued", "qmail-send": "qmail-send",
-           "qmail-lspawn": "qmail-send", "qmail-rspawn": "qmail-send"}
+           "qmail-lspawn": "qmail-send", "qmail-rspawn": "qmail-send",
+           "tcpserver": "qmail-smtpd"}
 
 
 def read_mail(house):
@@ -132,6 +134,9 @@ def exercise(house, program, oracle, wrapped):
     if program in DAEMONS:
         restart(house, DAEMONS[program])
         wait_for(lambda: not wrapped.armed(), 20, f"{program} to start")
+        if program == "tcpserver":
+            wait_for(lambda: listens(house.smtp_port) or wrapped.was_killed(),
+                     20, "the SMTP port, or its end")
     if program in ("qmail-popup", "vchkpw", "qmail-pop3d"):
         read_mail(house)
     elif program in ("qmail-queue", "qmail-inject"):
@@ -188,7 +193,9 @@ def settle(house):
 
 PROGRAMS = ["qmail-smtpd", "qmail-queued", "qmail-send", "qmail-lspawn",
             "qmail-local", "vdelivermail", "qmail-queue", "qmail-inject",
-            "qmail-popup", "vchkpw", "qmail-pop3d"]
+            "qmail-popup", "vchkpw", "qmail-pop3d", "tcpserver",
+            "qmail-getpw", "qmail-rspawn", "qmail-remote"]
+REMOTE = {"qmail-rspawn", "qmail-remote"}
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +209,25 @@ def victim(bin):
     made.remove()
 
 
-def kill_everywhere(house, program, limit):
-    oracle = Oracle(house)
+@pytest.fixture
+def sink(victim):
+    made = Sink()
+    victim.control("smtproutes", f"elsewhere.test:127.0.0.1:{made.port}\n")
+    yield made
+    made.close()
+
+
+def oracle_for(house, program, sink):
+    """Whose mail meets this program."""
+    if program in REMOTE:
+        return Oracle(house, to="you@elsewhere.test", sink=sink)
+    if program == "qmail-getpw":  # alias's .qmail-postmaster forwards it
+        return Oracle(house, "postmaster", to="postmaster@mail.example.test")
+    return Oracle(house)
+
+
+def kill_everywhere(house, program, limit, sink):
+    oracle = oracle_for(house, program, sink)
     wrapped = Wrapped(house, program)
     reached = missed = 0
     try:
@@ -237,26 +261,28 @@ def kill_everywhere(house, program, limit):
         wrapped.unwrap()
         if program in DAEMONS:
             restart(house, DAEMONS[program])
+    wait_for(lambda: listens(house.smtp_port), 20, "the SMTP port")
     # Most faults must have struck, or this proves nothing.
     assert reached >= 0.7 * (reached + missed), (reached, missed)
     assert oracle.send(), "it does not accept mail any more"
     settle(house)
     oracle.judge(kills=reached)
     assert not house.queue_files("bad")
-    for path in house.maildir().joinpath("new").iterdir():
-        path.unlink()
+    for user in ("luis", "postmaster"):
+        for path in house.maildir(user).joinpath("new").iterdir():
+            path.unlink()
     print(f"{program}: {reached} of {reached + missed} kills struck")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_killed_at_sampled_syscalls(victim, program):
-    kill_everywhere(victim, program, 5)
+def test_killed_at_sampled_syscalls(victim, program, sink):
+    kill_everywhere(victim, program, 5, sink)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_killed_at_every_syscall(victim, program):
-    kill_everywhere(victim, program, None)
+def test_killed_at_every_syscall(victim, program, sink):
+    kill_everywhere(victim, program, None, sink)
 
 
 def random_kills(house, seconds, senders=4):
