@@ -378,7 +378,8 @@ MANUALS = $(wildcard */*.[1-8] tools/*/*.[1-8])
 install: all
 	mkdir -p $(DESTDIR)$(QMAIL)/bin
 	@for f in $(BINS); do \
-		install -m 0755 $$f $(DESTDIR)$(QMAIL)/bin/ || exit 1; done
+		case $$f in *-local|*-remote) m=0711;; *) m=0755;; esac; \
+		install -s -m $$m $$f $(DESTDIR)$(QMAIL)/bin/ || exit 1; done
 	@for f in $(MANUALS); do \
 		d=$(DESTDIR)$(QMAIL)/man/man$${f##*.}; mkdir -p $$d; \
 		install -m 0644 $$f $$d/ || exit 1; done

@@ -24,11 +24,17 @@ put_file() {
 	fi
 }
 
+# house_programs HOUSE BIN: without what only a debugger reads, unless the
+# programs are for tests.
 house_programs() {
 	local house=$1 bin=$2 program
 	mkdir -p "$house/bin"
 	for program in "$bin"/*; do
-		cp -f "$program" "$house/bin/.new.$$"
+		if [ "$bin" = build/bin ]; then
+			strip -o "$house/bin/.new.$$" "$program"
+		else
+			cp -f "$program" "$house/bin/.new.$$"
+		fi
 		chmod 0755 "$house/bin/.new.$$"
 		mv -f "$house/bin/.new.$$" "$house/bin/${program##*/}"
 	done
