@@ -21,6 +21,7 @@ check_as_nobody() {
 	copy=$(public_copy)
 	(cd "$copy" && setpriv --reuid=nobody --regid="$(id -g nobody)" \
 		--clear-groups env HOME="$copy/home" TMPDIR=/tmp \
+		PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 		$PYTEST -m "not root" --basetemp="$copy/home/tmp" \
 		tests/system "$@") || result=$?
 	rm -rf "$copy"

@@ -71,7 +71,8 @@ def test_complaints_name_program_object_and_reason(keeper, bin):
         b"setuidgid: fatal: unknown account no-such-account\n"
     assert run(bin / "envdir", "/no/such", "true").stderr == \
         b"envdir: fatal: unable to read directory /no/such: No such file or directory\n"
-    assert run(bin / "softlimit", "no-such-program").stderr == \
+    # A folder of PATH that this user may not search would be the reason.
+    assert run(bin / "softlimit", "no-such-program", env={"PATH": "/usr/bin:/bin"}).stderr == \
         b"softlimit: fatal: unable to run no-such-program: No such file or directory\n"
 
 

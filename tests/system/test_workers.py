@@ -462,10 +462,9 @@ def test_leaking_worker_is_not_kept(instance):
         wait_for(lambda: not workers(instance), 10, "its end")
 
 
+@pytest.mark.root
 def test_workers_are_never_more_than_jobs_could_be(instance):
     import resource
-    if not ROOT:
-        pytest.skip("needs several users")
     lines = ""
     instance.allow(f"100-60000\n{instance.home}\n")
     for n in range(17):
