@@ -419,6 +419,7 @@ soak: all
 	/usr/bin/python3 -B -m pytest -q -p no:cacheprovider --soak tests/system
 	$(MAKE) sanitized
 	tests/soak/cleanmachine
+	tests/soak/cleanmachine install tests/soak/installed
 	$(MAKE) fuzz
 
 # System tests on sanitizer builds: all but those that starve a program of
