@@ -208,7 +208,10 @@ static long call_x32(void)
 	return syscall(0x40000000 + __NR_getpid);
 }
 
-/* getpid by the gate of 32-bit programs: another architecture. */
+/*
+ * getpid by the gate of 32-bit programs: another architecture. A kernel that
+ * has shut the gate answers with SIGSEGV, filter or none.
+ */
 static long call_i386(void)
 {
 	long result;
