@@ -21,8 +21,6 @@
 #define FDS_OF_OURS 16
 #define FDS_A_JOB 4 /* message, both ends of a pair, one to spare */
 #define RETRY_MS 1000
-/* A worker that has answered, or was told to end, ends within this. */
-#define END_MS 10000
 
 /* ---- answers ---- */
 
@@ -252,7 +250,7 @@ static void receive_job(struct spawner *s)
 	str_free(&packet);
 }
 
-/* ---- children ---- */
+/* ---- workers and lookups ---- */
 
 static int set_nonblocking(int fd)
 {
@@ -281,180 +279,39 @@ static int start_child(struct spawner_slot *slot, struct spawn *how, int ours,
 	return 0;
 }
 
-/* ---- idle workers ---- */
-
-/* How long they wait; tests are impatient. */
-static int64_t idle_ms(void)
-{
-#ifdef VALIJA_TEST
-	uint64_t ms;
-
-	if (view_u64(view_of(getenv("VALIJA_TEST_IDLE_MS")), &ms) &&
-	    ms < SPAWNER_IDLE_MS)
-		return (int64_t)ms;
-#endif
-	return SPAWNER_IDLE_MS;
-}
-
-static size_t idle_room(const struct spawner *s)
-{
-	return 2 * s->slot_count;
-}
-
-/* Those that wait for a job (told: or have been told to end, too). */
-static size_t idle_count(const struct spawner *s, bool told)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < idle_room(s); i++)
-		count += s->idle[i].pid && (told || s->idle[i].sock != -1);
-	return count;
-}
-
-static void forget(struct spawner_idle *idle)
-{
-	close_fd(&idle->sock);
-	str_free(&idle->key);
-	*idle = (struct spawner_idle){ .sock = -1 };
-}
-
-static void tell_to_end(struct spawner_idle *idle)
-{
-	close_fd(&idle->sock);
-	idle->until_ms = clock_mono_ms() + END_MS;
-}
-
-static void kill_group(pid_t pid)
-{
-	if (kill(-pid, SIGKILL) == -1 && kill(pid, SIGKILL) == -1)
-		warn_errno("cannot end process %ld", (long)pid);
-}
-
-/* Keep the slot's worker for another job. False when there is no room. */
+/* Keep the slot's worker for another job. False when it must end. */
 static bool park(struct spawner *s, struct spawner_slot *slot)
 {
-	if (slot->pid == 0 || slot->key.len == 0 || slot->late || s->closing)
+	struct worker worker = {
+		.pid = slot->pid,
+		.sock = slot->from,
+		.key = slot->key,
+		.file = slot->file,
+	};
+
+	if (slot->pid == 0 || slot->key.len == 0 || slot->late || s->closing ||
+	    !workers_park(&s->workers, &worker))
 		return false;
-	for (size_t i = 0; i < idle_room(s); i++) {
-		struct spawner_idle *idle = &s->idle[i];
-
-		if (idle->pid)
-			continue;
-		idle->pid = slot->pid;
-		idle->sock = slot->from;
-		idle->key = slot->key;
-		idle->file = slot->file;
-		idle->until_ms = clock_mono_ms() + idle_ms();
-		slot->pid = 0;
-		slot->from = -1;
-		slot->key = (struct str){ 0 };
-		return true;
-	}
-	return false;
+	slot->pid = 0;
+	slot->from = -1;
+	slot->key = (struct str){ 0 };
+	return true;
 }
 
-/* The one that worked last: the others get their time to end. */
-static struct spawner_idle *find_idle(struct spawner *s, struct view key)
+/* Give the slot's job, which is in s->space, to one that waits. */
+static bool use_worker(struct spawner *s, struct spawner_slot *slot)
 {
-	struct spawner_idle *best = NULL;
+	struct worker worker;
 
-	for (size_t i = 0; i < idle_room(s); i++) {
-		struct spawner_idle *idle = &s->idle[i];
-
-		if (idle->pid && idle->sock != -1 &&
-		    view_eq(str_view(&idle->key), key) &&
-		    (!best || idle->until_ms > best->until_ms))
-			best = idle;
-	}
-	return best;
+	if (slot->key.len == 0 || slot->needs_new ||
+	    !workers_use(&s->workers, str_view(&slot->key), &slot->file,
+			 str_view(&s->space), slot->job.fd, &worker))
+		return false;
+	slot->pid = worker.pid;
+	slot->from = worker.sock;
+	slot->is_kept = true;
+	return true;
 }
-
-static void end_longest_idle(struct spawner *s)
-{
-	struct spawner_idle *first = NULL;
-
-	for (size_t i = 0; i < idle_room(s); i++) {
-		struct spawner_idle *idle = &s->idle[i];
-
-		if (idle->pid && idle->sock != -1 &&
-		    (!first || idle->until_ms < first->until_ms))
-			first = idle;
-	}
-	if (first)
-		tell_to_end(first);
-}
-
-/* It lives, and has not said anything since its result. */
-static bool is_silent(const struct spawner_idle *idle)
-{
-	struct pollfd one = { .fd = idle->sock, .events = POLLIN };
-
-	return poll(&one, 1, 0) == 0;
-}
-
-/* Give the slot's job to one of them. */
-static bool use_idle(struct spawner *s, struct spawner_slot *slot,
-		     struct view packet)
-{
-	struct spawner_idle *idle;
-
-	while ((idle = find_idle(s, str_view(&slot->key)))) {
-		if (!filemark_same(&idle->file, &slot->file) ||
-		    !is_silent(idle) ||
-		    packet_send(idle->sock, packet, slot->job.fd) !=
-			    PACKET_OK) {
-			tell_to_end(idle);
-			continue;
-		}
-		slot->pid = idle->pid;
-		slot->from = idle->sock;
-		slot->is_kept = true;
-		idle->sock = -1;
-		forget(idle);
-		return true;
-	}
-	return false;
-}
-
-static void end_idle(struct spawner *s)
-{
-	for (size_t i = 0; i < idle_room(s); i++)
-		if (s->idle[i].pid && s->idle[i].sock != -1)
-			tell_to_end(&s->idle[i]);
-}
-
-static void watch_idle(struct spawner *s, int64_t *deadline)
-{
-	for (size_t i = 0; i < idle_room(s); i++) {
-		struct spawner_idle *idle = &s->idle[i];
-
-		if (!idle->pid)
-			continue;
-		idle->poll_no = polls_add(&s->polls, idle->sock, POLLIN);
-		polls_until(deadline, idle->until_ms);
-	}
-}
-
-/* Nothing is expected from them: who says something must go. */
-static void act_idle(struct spawner *s, int64_t now)
-{
-	for (size_t i = 0; i < idle_room(s); i++) {
-		struct spawner_idle *idle = &s->idle[i];
-
-		if (!idle->pid)
-			continue;
-		if (idle->sock != -1) {
-			if (now >= idle->until_ms ||
-			    polls_ready(&s->polls, idle->poll_no))
-				tell_to_end(idle);
-		} else if (now >= idle->until_ms) {
-			kill_group(idle->pid);
-			idle->until_ms = POLLS_NEVER;
-		}
-	}
-}
-
-/* ---- workers ---- */
 
 static int start_worker(struct spawner_slot *slot, struct spawn *how,
 			struct view packet)
@@ -496,11 +353,10 @@ void spawner_worker(struct spawner *s, struct spawner_slot *slot,
 	if (key.len && filemark_look(&slot->file, AT_FDCWD, how->argv[0]) == -1)
 		str_reset(&slot->key);
 	format_job(s, slot, job);
-	if (slot->key.len && !slot->needs_new &&
-	    use_idle(s, slot, str_view(&s->space)))
+	if (use_worker(s, slot))
 		return;
-	if (used_slots(s) + idle_count(s, false) > s->slot_count)
-		end_longest_idle(s);
+	if (used_slots(s) + workers_waiting(&s->workers) > s->slot_count)
+		workers_end_one(&s->workers);
 	if (start_worker(slot, how, str_view(&s->space)) == 0)
 		return;
 	warn_errno("cannot start %s", s->ops->worker);
@@ -565,8 +421,9 @@ static void read_worker(struct spawner *s, struct spawner_slot *slot)
 	}
 	/* One word is all that counts; more could go on for ever. */
 	close_fd(&slot->from);
-	if (slot->answered && slot->deadline_ms > clock_mono_ms() + END_MS)
-		slot->deadline_ms = clock_mono_ms() + END_MS;
+	if (slot->answered &&
+	    slot->deadline_ms > clock_mono_ms() + WORKERS_END_MS)
+		slot->deadline_ms = clock_mono_ms() + WORKERS_END_MS;
 }
 
 static void read_child(struct spawner *s, struct spawner_slot *slot)
@@ -636,9 +493,7 @@ static void process_ended(struct spawner *s, pid_t pid, int status)
 			child_ended(s, &s->slots[i], status);
 			return;
 		}
-	for (size_t i = 0; i < idle_room(s); i++)
-		if (s->idle[i].pid == pid)
-			forget(&s->idle[i]);
+	workers_ended(&s->workers, pid);
 }
 
 static void reap(struct spawner *s)
@@ -655,7 +510,7 @@ static void kill_late(struct spawner_slot *slot)
 {
 	slot->late = true;
 	slot->deadline_ms = POLLS_NEVER;
-	kill_group(slot->pid);
+	workers_kill(slot->pid);
 }
 
 /* ---- the loop ---- */
@@ -666,7 +521,8 @@ static void kill_late(struct spawner_slot *slot)
  */
 static bool has_room(const struct spawner *s)
 {
-	size_t have = FDS_OF_OURS + 2 * used_slots(s) + idle_count(s, false);
+	size_t have =
+		FDS_OF_OURS + 2 * used_slots(s) + workers_waiting(&s->workers);
 	struct rlimit limit;
 
 	return getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
@@ -688,8 +544,8 @@ static void prepare(struct spawner *s, int64_t *deadline)
 			polls_until(deadline, slot->deadline_ms);
 	}
 	if (s->closing)
-		end_idle(s);
-	watch_idle(s, deadline);
+		workers_end_all(&s->workers);
+	workers_prepare(&s->workers, &s->polls, deadline);
 	s->polls_jobs = !s->closing && free_slot(s) &&
 			clock_mono_ms() >= s->hold_until_ms;
 	if (s->polls_jobs)
@@ -715,7 +571,7 @@ static void act(struct spawner *s)
 			kill_late(slot);
 		release_if_done(slot);
 	}
-	act_idle(s, now);
+	workers_act(&s->workers, &s->polls, now);
 	if (has_signal) {
 		while (sig_next(s->signals)) {
 			/* Only SIGCHLD is caught. */
@@ -757,9 +613,8 @@ int spawner_init(struct spawner *s)
 		die(EXIT_RETRY, "out of memory");
 	for (size_t i = 0; i < s->slot_count; i++)
 		s->slots[i] = (struct spawner_slot){ .from = -1, .job.fd = -1 };
-	s->idle = memory_zeroed(idle_room(s), sizeof(*s->idle));
-	for (size_t i = 0; i < idle_room(s); i++)
-		s->idle[i].sock = -1;
+	/* As many that wait, and as many that are ending. */
+	workers_init(&s->workers, 2 * s->slot_count);
 	s->signals = sig_open(caught, COUNT_OF(caught));
 	if (s->signals == -1)
 		return -1;
@@ -771,7 +626,7 @@ int spawner_init(struct spawner *s)
 
 int spawner_run(struct spawner *s)
 {
-	while (!s->closing || used_slots(s) || idle_count(s, true)) {
+	while (!s->closing || used_slots(s) || workers_alive(&s->workers)) {
 		int64_t deadline = POLLS_NEVER;
 
 		prepare(s, &deadline);
@@ -781,8 +636,7 @@ int spawner_run(struct spawner *s)
 	}
 	polls_free(&s->polls);
 	str_free(&s->space);
-	free(s->idle);
-	s->idle = NULL;
+	workers_free(&s->workers);
 	free(s->slots);
 	s->slots = NULL;
 	return EXIT_DONE;

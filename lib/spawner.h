@@ -23,35 +23,21 @@
  * It ends when the other side has closed and the last worker is gone.
  *
  * A worker whose result says that it stays is kept for another job of the
- * same key, unless the file it was started from has changed meanwhile. One
- * that has had nothing to do for SPAWNER_IDLE_MS is told to end: its socket
- * is closed. There are never more workers than jobs could run at once. A job
+ * same key (lib/workers.h), unless the file it was started from has changed
+ * meanwhile. There are never more workers than jobs could run at once. A job
  * that an idle worker did not even begin, because it died first, goes to a
  * fresh one.
  */
 
 #include <sys/types.h>
 
-#include "lib/filemark.h"
 #include "lib/job.h"
 #include "lib/polls.h"
 #include "lib/spawn.h"
 #include "lib/str.h"
+#include "lib/workers.h"
 
 struct spawner;
-
-/* How long a worker may wait for its next job. */
-#define SPAWNER_IDLE_MS 30000
-
-/* A worker that waits for a job, or for its own end. */
-struct spawner_idle {
-	pid_t pid; /* 0 when there is none */
-	int sock;  /* -1: it has been told to end */
-	struct str key;
-	struct filemark file;
-	int64_t until_ms; /* idle: until it is told to end, or killed */
-	size_t poll_no;
-};
 
 struct spawner_slot {
 	bool used;
@@ -88,7 +74,7 @@ struct spawner {
 	int64_t timeout_ms; /* for one job */
 	size_t slot_count;
 	struct spawner_slot *slots;
-	struct spawner_idle *idle; /* twice slot_count */
+	struct workers workers; /* that wait for a job */
 	uint64_t last_number;
 	struct str space; /* for packets, as they come and go */
 	int signals;
