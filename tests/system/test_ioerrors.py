@@ -213,7 +213,7 @@ def fail_everywhere(house, program, calls, errors, limit):
     try:
         counts = recorded(house, program, wrapped, oracle)
         chosen = points({call: n for call, n in counts.items() if call in calls},
-                        limit, program)
+                        program)[:limit]
         assert chosen
         for at, (call, n) in enumerate(chosen):
             some = errors if limit is None else [errors[at % len(errors)]]
@@ -712,9 +712,8 @@ def multilog_experiments(bin, tmp_path, limit):
         return len(re.findall(rf"^{call}\(", text, re.M))
     counts = {call: count(call, trace) for call in LOG_CALLS}
     before = {call: count(call, trace[:began]) for call in LOG_CALLS}
-    chosen = [(call, n) for call, n in points(
-        {c: n for c, n in counts.items() if n}, limit, "multilog")
-        if n > before[call]]
+    chosen = [(call, n) for call, n in points(counts, "multilog")
+              if n > before[call]][:limit]
     for at, (call, n) in enumerate(chosen):
         for error in ERRORS if limit is None else [ERRORS[at % 4]]:
             place = tmp_path / f"{call}-{n}-{error}"
