@@ -37,6 +37,7 @@ enum job_type { /* records of doc/delivery.md */
 		TYPE_EXT = 28,
 		TYPE_DOMAIN = 29,
 		TYPE_DEFAULT = 30,
+		TYPE_DISKS = 31,
 		TYPE_OUTCOME = 32,
 		TYPE_STAYS = 33,
 };
@@ -76,6 +77,7 @@ void job_format(struct str *packet, const struct job *job)
 	append_if(packet, TYPE_EXT, job->ext);
 	append_if(packet, TYPE_DOMAIN, job->domain);
 	append_if(packet, TYPE_DEFAULT, job->default_delivery);
+	append_if(packet, TYPE_DISKS, job->disks);
 	str_append(packet, job->recipients);
 	if (job->fd == -1)
 		record_append(packet, TYPE_MESSAGE, job->message);
@@ -196,6 +198,9 @@ static bool take_record(struct job *job, const struct record *record,
 		return true;
 	case TYPE_DEFAULT:
 		job->default_delivery = value;
+		return true;
+	case TYPE_DISKS:
+		job->disks = value;
 		return true;
 	default:
 		return true;

@@ -50,6 +50,7 @@ struct job {
 	struct view ext;
 	struct view domain;
 	struct view default_delivery;
+	struct view disks; /* of lib/disks.h */
 };
 
 struct job_recipient {

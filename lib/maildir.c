@@ -3,18 +3,21 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/disks.h"
 #include "lib/durable.h"
-#include "lib/lock.h"
 #include "lib/mutant.h"
 
 #define CLEAN_AFTER_S 129600 /* 36 hours */
 #define HOST_MAX_BYTES 160   /* a file name has 255, `,S=` and flags included */
 #define TEMP_TRIES 10
+#define SEARCH_TRIES 5
 
 /* Microseconds now, but never the same twice in one process. */
 static int64_t unique_us(void)
@@ -54,11 +57,14 @@ void maildir_name(struct str *name, struct view host)
 	append_host(name, host);
 }
 
-/* A folder of the Maildir itself: a link might lead into another's. */
-static int open_folder(int dirfd, const char *name)
+static int close_keeping_errno(int fd)
 {
-	return openat(dirfd, name,
-		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int error = errno;
+
+	if (fd != -1)
+		close(fd);
+	errno = error;
+	return -1;
 }
 
 static void close_fd(int *fd)
@@ -68,17 +74,48 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+/* A folder of the Maildir itself: a link might lead into another's. */
+static int open_folder(int dirfd, const char *name)
+{
+	return openat(dirfd, name,
+		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 /* Close and free everything; keeps errno. */
 static void release(struct maildir_file *file)
 {
 	int error = errno;
 
 	close_fd(&file->fd);
-	close_fd(&file->tmp_fd);
 	close_fd(&file->new_fd);
 	str_free(&file->name);
 	str_free(&file->temp);
 	errno = error;
+}
+
+/* ---- the temporary file ---- */
+
+/* tmp/ stands beside new/, which is open. It may be no link, either. */
+static int create(int new_fd, const char *temp)
+{
+	struct open_how how = {
+		.flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		.mode = 0600,
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
+	struct stat st;
+	int fd = (int)syscall(SYS_openat2, new_fd, temp, &how, sizeof(how));
+
+	if (fd != -1 || errno != ENOSYS)
+		return fd;
+	/* Before Linux 5.6. */
+	if (fstatat(new_fd, "../tmp", &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return -1;
+	if (!S_ISDIR(st.st_mode)) {
+		errno = ENOTDIR;
+		return -1;
+	}
+	return openat(new_fd, temp, (int)how.flags, (mode_t)how.mode);
 }
 
 /*
@@ -87,40 +124,45 @@ static void release(struct maildir_file *file)
  */
 static int create_temp(struct maildir_file *file)
 {
-	str_set(&file->temp, str_view(&file->name));
 	for (int tries = 0; tries < TEMP_TRIES; tries++) {
-		file->fd = openat(file->tmp_fd, str_c(&file->temp),
-				  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
-					  O_CLOEXEC,
-				  0600);
+		str_set(&file->temp, VIEW("../tmp/"));
+		str_append(&file->temp, str_view(&file->name));
+		if (tries)
+			str_appendf(&file->temp, ".M%lldP%ld",
+				    (long long)unique_us(), (long)getpid());
+		file->fd = create(file->new_fd, str_c(&file->temp));
 		if (file->fd != -1 || errno != EEXIST)
 			break;
-		str_set(&file->temp, str_view(&file->name));
-		str_appendf(&file->temp, ".M%lldP%ld", (long long)unique_us(),
-			    (long)getpid());
 	}
-	if (file->fd == -1)
-		return -1;
-	/* The lock says that it is in work; where there is none, its age. */
-	(void)!lock_try(file->fd);
-	/* Whatever the umask: its owner reads and writes it. */
-	return fchmod(file->fd, 0600);
+	return file->fd == -1 ? -1 : 0;
 }
 
-int maildir_begin(struct maildir_file *file, int dirfd, struct view name)
+static int open_new(int dirfd, const char *path)
 {
-	*file = (struct maildir_file){
-		.fd = -1, .dirfd = dirfd, .tmp_fd = -1, .new_fd = -1
-	};
+	struct str name = { 0 };
+	int fd;
+	int error;
+
+	str_set_c(&name, path);
+	str_append_c(&name, "/new");
+	fd = open_folder(dirfd, str_c(&name));
+	error = errno;
+	str_free(&name);
+	errno = error;
+	return fd;
+}
+
+int maildir_begin(struct maildir_file *file, int dirfd, const char *path,
+		  struct view name)
+{
+	*file = (struct maildir_file){ .fd = -1, .new_fd = -1 };
 	if (name.len == 0 || name.p[0] == '.' || view_has(name, '/') ||
 	    view_has(name, ':') || view_has(name, '\0')) {
 		errno = EINVAL;
 		return -1;
 	}
 	str_set(&file->name, name);
-	file->tmp_fd = open_folder(dirfd, "tmp");
-	if (file->tmp_fd != -1)
-		file->new_fd = open_folder(dirfd, "new");
+	file->new_fd = open_new(dirfd, path);
 	if (file->new_fd == -1 || create_temp(file) == -1) {
 		maildir_abort(file);
 		return -1;
@@ -128,22 +170,29 @@ int maildir_begin(struct maildir_file *file, int dirfd, struct view name)
 	return 0;
 }
 
+static void remove_temp(struct maildir_file *file)
+{
+	unlinkat(file->new_fd, str_c(&file->temp), 0);
+}
+
 void maildir_abort(struct maildir_file *file)
 {
 	int error = errno;
 
 	if (file->fd != -1)
-		unlinkat(file->tmp_fd, str_c(&file->temp), 0);
+		remove_temp(file);
 	errno = error;
 	release(file);
 }
+
+/* ---- its name ---- */
 
 /* rename() that does not replace, also where the system has no such thing. */
 static int move_temp(struct maildir_file *file, const char *name)
 {
 	struct stat st;
 
-	if (renameat2(file->tmp_fd, str_c(&file->temp), file->new_fd, name,
+	if (renameat2(file->new_fd, str_c(&file->temp), file->new_fd, name,
 		      RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
@@ -154,16 +203,16 @@ static int move_temp(struct maildir_file *file, const char *name)
 	}
 	if (errno != ENOENT)
 		return -1;
-	return renameat(file->tmp_fd, str_c(&file->temp), file->new_fd, name);
+	return renameat(file->new_fd, str_c(&file->temp), file->new_fd, name);
 }
 
-/* Give the finished file its name in new/. */
-static int publish(struct maildir_file *file, const char *name)
+/* Give the synced file its name, where that is synced next. */
+static int link_temp(struct maildir_file *file, const char *name)
 {
-	if (linkat(file->tmp_fd, str_c(&file->temp), file->new_fd, name, 0) ==
+	if (linkat(file->new_fd, str_c(&file->temp), file->new_fd, name, 0) ==
 	    0) {
 		/* One that stays behind costs room, until it is cleaned. */
-		unlinkat(file->tmp_fd, str_c(&file->temp), 0);
+		remove_temp(file);
 		return 0;
 	}
 	switch (errno) {
@@ -178,122 +227,336 @@ static int publish(struct maildir_file *file, const char *name)
 	}
 }
 
-static bool is_file_of(int folder_fd, const char *name, off_t size)
+/* Take the name back, unless it leads to another delivery's file by now. */
+static void withdraw(struct maildir_file *file, const char *name)
 {
+	int error = errno;
+	struct stat ours;
 	struct stat st;
 
-	return fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(st.st_mode) && st.st_size == size;
+	if (fstat(file->fd, &ours) == 0 &&
+	    fstatat(file->new_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_ino == ours.st_ino && st.st_dev == ours.st_dev)
+		unlinkat(file->new_fd, name, 0);
+	errno = error;
 }
 
-/* Look for NAME, or NAME:FLAGS, among the files that were seen. */
-static bool find_in(DIR *cur, struct view name, off_t size)
+/* ---- an earlier file of the same delivery ---- */
+
+enum earlier {
+	EARLIER_SAME,
+	EARLIER_DAMAGED, /* what a power cut leaves: its end missing, or NULs */
+	EARLIER_OTHER,   /* not ours: no word about this message */
+	EARLIER_ERROR,   /* errno says why */
+};
+
+/* Do `count` bytes say the same, but for NULs in theirs? */
+static enum earlier compare_bytes(const char *ours, const char *theirs,
+				  size_t count)
+{
+	enum earlier result = EARLIER_SAME;
+
+	for (size_t i = 0; i < count; i++) {
+		if (ours[i] == theirs[i])
+			continue;
+		if (theirs[i])
+			return EARLIER_OTHER;
+		result = EARLIER_DAMAGED;
+	}
+	return result;
+}
+
+static ssize_t read_at(int fd, char *to, size_t size, off_t at)
+{
+	ssize_t got;
+
+	do
+		got = pread(fd, to, size, at);
+	while (got == -1 && errno == EINTR);
+	return got;
+}
+
+static enum earlier compare_content(int ours, int theirs, off_t size)
+{
+	enum earlier result = EARLIER_SAME;
+	char space[2][8192];
+
+	for (off_t at = 0; at < size;) {
+		ssize_t want = read_at(ours, space[0], sizeof(space[0]), at);
+		ssize_t got =
+			want <= 0 ? -1
+				  : read_at(theirs, space[1], (size_t)want, at);
+
+		if (want == 0)
+			errno = EIO;
+		if (got == -1)
+			return EARLIER_ERROR;
+		if (got == 0)
+			return EARLIER_DAMAGED;
+		switch (compare_bytes(space[0], space[1], (size_t)got)) {
+		case EARLIER_SAME:
+			break;
+		case EARLIER_DAMAGED:
+			result = EARLIER_DAMAGED;
+			break;
+		case EARLIER_OTHER:
+		case EARLIER_ERROR:
+			return EARLIER_OTHER;
+		}
+		at += got;
+	}
+	return result;
+}
+
+/* What the file of this name in that folder is to ours. */
+static enum earlier compare(const struct maildir_file *file, off_t size,
+			    int folder_fd, const char *name)
+{
+	enum earlier result = EARLIER_OTHER;
+	struct stat st;
+	int fd = openat(folder_fd, name,
+			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd == -1)
+		return errno == ELOOP || errno == ENXIO ? EARLIER_OTHER
+							: EARLIER_ERROR;
+	if (fstat(fd, &st) == -1)
+		result = EARLIER_ERROR;
+	else if (S_ISREG(st.st_mode) && st.st_size <= size)
+		result = compare_content(file->fd, fd, size);
+	/* It arrived when it arrived. */
+	if (result == EARLIER_SAME) {
+		struct timespec times[2] = { st.st_atim, st.st_mtim };
+
+		if (futimens(file->fd, times) == -1)
+			result = EARLIER_ERROR;
+	}
+	close_keeping_errno(fd);
+	return result;
+}
+
+/*
+ * Put the fresh file where the earlier one is, whose content nobody may have
+ * synced. In this order there is no moment without a whole one. Where that
+ * has gone from there meanwhile it is ENOENT.
+ */
+static int replace(struct maildir_file *file, int folder_fd, const char *name)
+{
+	const char *temp = str_c(&file->temp);
+
+	if (durable_sync(file->fd) == -1)
+		return -1;
+	if (renameat2(file->new_fd, temp, folder_fd, name, RENAME_EXCHANGE) ==
+	    -1) {
+		if (errno != EINVAL && errno != ENOSYS)
+			return -1;
+		if (renameat(file->new_fd, temp, folder_fd, name) == -1)
+			return -1;
+	}
+	remove_temp(file);
+	file->repeated = true;
+	return durable_sync(folder_fd);
+}
+
+/* The next file in cur/ that is called NAME or NAME:FLAGS; or NULL. */
+static const char *next_of_name(DIR *cur, struct view name)
 {
 	struct dirent *entry;
 
 	while ((entry = readdir(cur))) {
 		struct view found = view_of(entry->d_name);
 
-		found = view_first(found, view_find(found, ':'));
-		if (view_eq(found, name) &&
-		    is_file_of(dirfd(cur), entry->d_name, size))
-			return true;
+		if (view_eq(view_first(found, view_find(found, ':')), name))
+			return entry->d_name;
 	}
-	return false;
+	return NULL;
 }
 
-/* 1 if cur/ holds the message, and durably; 0 if not; -1 with errno. */
-static int search_cur(const struct maildir_file *file, struct view name,
-		      off_t size)
+/* One look through cur/, as search_cur(). */
+static int look_in(struct maildir_file *file, DIR *cur, struct view name,
+		   off_t size, struct str *damaged)
 {
-	int fd = open_folder(file->dirfd, "cur");
-	DIR *cur = fd == -1 ? NULL : fdopendir(fd);
+	const char *found;
+
+	errno = 0;
+	while ((found = next_of_name(cur, name))) {
+		switch (compare(file, size, dirfd(cur), found)) {
+		case EARLIER_SAME:
+			return replace(file, dirfd(cur), found) == -1 ? -1 : 1;
+		case EARLIER_DAMAGED:
+			str_set_c(damaged, found);
+			break;
+		case EARLIER_OTHER:
+			break;
+		case EARLIER_ERROR:
+			return -1;
+		}
+		errno = 0;
+	}
+	return errno ? -1 : 0;
+}
+
+/*
+ * 1 if cur/ held the message, which is then replaced by ours; 0 if not; -1
+ * with errno. *damaged becomes the name of one that a power cut has damaged.
+ */
+static int search_cur(struct maildir_file *file, struct view name, off_t size,
+		      struct str *damaged)
+{
+	int result = -1;
+	int error;
+
+	for (int tries = 0; tries < SEARCH_TRIES; tries++) {
+		int fd = open_folder(file->new_fd, "../cur");
+		DIR *cur = fd == -1 ? NULL : fdopendir(fd);
+
+		if (!cur)
+			return close_keeping_errno(fd);
+		result = look_in(file, cur, name, size, damaged);
+		error = errno;
+		closedir(cur);
+		errno = error;
+		/* Its flags were changed while we looked: once more. */
+		if (result != -1 || errno != ENOENT)
+			break;
+	}
+	return result;
+}
+
+/* The name is taken: by an earlier try of this delivery? */
+static int replace_earlier(struct maildir_file *file, const char *name,
+			   off_t size)
+{
+	if (MUTANT(maildir_trusts_names)) {
+		file->repeated = true;
+		return 0;
+	}
+	switch (compare(file, size, file->new_fd, name)) {
+	case EARLIER_SAME:
+	case EARLIER_DAMAGED:
+		return replace(file, file->new_fd, name);
+	case EARLIER_OTHER:
+		errno = EEXIST;
+		return -1;
+	case EARLIER_ERROR:
+		return -1;
+	}
+	return -1;
+}
+
+/* ---- in which order ---- */
+
+/* Where a sync of the file makes its name durable, too. */
+static int publish_name_first(struct maildir_file *file, const char *name,
+			      off_t size)
+{
+	if (MUTANT(maildir_syncs_early) && durable_sync(file->fd) == -1)
+		return -1;
+	if (move_temp(file, name) == -1)
+		return errno == EEXIST ? replace_earlier(file, name, size) : -1;
+	if (MUTANT(maildir_no_sync) || MUTANT(maildir_syncs_early) ||
+	    durable_sync(file->fd) == 0)
+		return 0;
+	withdraw(file, name);
+	return -1;
+}
+
+/* Content first: no name in new/ may lead to less than the whole message. */
+static int publish_content_first(struct maildir_file *file, const char *name,
+				 off_t size)
+{
+	if (!MUTANT(maildir_no_sync) && durable_sync(file->fd) == -1)
+		return -1;
+	if (link_temp(file, name) == -1)
+		return errno == EEXIST ? replace_earlier(file, name, size) : -1;
+	if (MUTANT(maildir_no_dir_sync) || durable_sync(file->new_fd) == 0)
+		return 0;
+	withdraw(file, name);
+	return -1;
+}
+
+static void format_name(struct str *name, const struct maildir_file *file,
+			off_t size)
+{
+	str_set(name, str_view(&file->name));
+	str_appendf(name, ",S=%lld", (long long)size);
+}
+
+/*
+ * A damaged file that somebody has taken to cur/ may be known to others by
+ * its name: the whole message gets another one.
+ */
+static void rename_after_damage(struct maildir_file *file)
+{
+	str_appendf(&file->name, ".M%lldP%ld", (long long)unique_us(),
+		    (long)getpid());
+}
+
+static int publish(struct maildir_file *file, const struct stat *st)
+{
+	struct str name = { 0 };
+	bool name_first = disks_name_first(file->disks, st->st_dev, file->fd);
 	int result;
 	int error;
 
-	if (!cur) {
-		close_fd(&fd);
-		return -1;
-	}
-	errno = 0;
-	result = find_in(cur, name, size) ? 1 : errno ? -1 : 0;
-	if (result == 1 && durable_sync(fd) == -1)
-		result = -1;
+	format_name(&name, file, st->st_size);
+	if (name_first)
+		result = publish_name_first(file, str_c(&name), st->st_size);
+	else
+		result = publish_content_first(file, str_c(&name), st->st_size);
 	error = errno;
-	closedir(cur);
+	str_free(&name);
 	errno = error;
 	return result;
 }
 
-/* The message under its final name, or found delivered before. */
-static int deliver(struct maildir_file *file, const char *name, off_t size)
+static void remove_from_cur(struct maildir_file *file, struct view name)
 {
-	bool ours = true;
+	struct str path = { 0 };
 
-	if (file->may_repeat) {
-		switch (search_cur(file, view_of(name), size)) {
-		case 1:
-			file->repeated = true;
-			return 0;
-		case -1:
-			return -1;
-		}
-	}
-	if (publish(file, name) == -1) {
-		if (errno != EEXIST)
-			return -1;
-		if (!is_file_of(file->new_fd, name, size)) {
-			errno = EEXIST;
-			return -1;
-		}
-		file->repeated = true;
-		ours = false;
-	}
-	if (!MUTANT(maildir_no_dir_sync) && durable_sync(file->new_fd) == -1) {
-		int error = errno;
-
-		if (ours)
-			unlinkat(file->new_fd, name, 0);
-		errno = error;
-		return -1;
-	}
-	return 0;
+	str_append_c(&path, "../cur/");
+	str_append(&path, name);
+	unlinkat(file->new_fd, str_c(&path), 0);
+	str_free(&path);
 }
 
-/* Content first: no name in new/ may lead to less than the whole message. */
-static int sync_content(struct maildir_file *file, off_t *size)
+/* Perhaps somebody has taken an earlier file to cur/. */
+static int publish_again(struct maildir_file *file, const struct stat *st)
 {
-	struct stat st;
+	struct str name = { 0 };
+	struct str damaged = { 0 };
+	int result;
+	int error;
 
-	if (fstat(file->fd, &st) == -1 ||
-	    (!MUTANT(maildir_no_sync) && durable_sync(file->fd) == -1))
-		return -1;
-	*size = st.st_size;
-	return 0;
+	format_name(&name, file, st->st_size);
+	result = search_cur(file, str_view(&name), st->st_size, &damaged);
+	if (result == 0) {
+		if (damaged.len)
+			rename_after_damage(file);
+		result = publish(file, st);
+		if (result == 0 && damaged.len)
+			remove_from_cur(file, str_view(&damaged));
+	}
+	error = errno;
+	str_free(&name);
+	str_free(&damaged);
+	errno = error;
+	return result == -1 ? -1 : 0;
 }
 
 int maildir_commit(struct maildir_file *file)
 {
-	struct str name = { 0 };
-	off_t size;
+	struct stat st;
 
-	if (sync_content(file, &size) == -1) {
+	/* Whatever the umask: its owner reads and writes it. */
+	if (fstat(file->fd, &st) == -1 ||
+	    ((st.st_mode & 07777) != 0600 && fchmod(file->fd, 0600) == -1) ||
+	    (file->may_repeat ? publish_again : publish)(file, &st) == -1) {
 		maildir_abort(file);
 		return -1;
 	}
-	str_append(&name, str_view(&file->name));
-	str_appendf(&name, ",S=%lld", (long long)size);
-	if (deliver(file, str_c(&name), size) == -1) {
-		int error = errno;
-
-		str_free(&name);
-		errno = error;
-		maildir_abort(file);
-		return -1;
-	}
-	str_free(&name);
-	if (file->repeated)
-		unlinkat(file->tmp_fd, str_c(&file->temp), 0);
+	if (MUTANT(maildir_trusts_names) && file->repeated)
+		remove_temp(file);
 	release(file);
 	return 0;
 }
@@ -351,18 +614,22 @@ int maildir_make(int dirfd, const char *path)
 	return 0;
 }
 
-/* Is somebody writing it? Age alone says little when clocks are set. */
+/*
+ * Is somebody writing it? Age alone says little when clocks are set. A lease
+ * for reading is refused while it is open for writing; where there are none,
+ * age must do.
+ */
 static bool is_in_work(int tmp_fd, const char *name)
 {
 	int fd = openat(tmp_fd, name,
 			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	bool locked;
+	bool refused;
 
 	if (fd == -1)
 		return false;
-	locked = lock_try(fd) == -1 && errno == EWOULDBLOCK;
+	refused = fcntl(fd, F_SETLEASE, F_RDLCK) == -1 && errno == EAGAIN;
 	close(fd);
-	return locked;
+	return refused;
 }
 
 static void clean_entry(int tmp_fd, const char *name, int64_t before_s)

@@ -16,10 +16,13 @@ enum mutant {
 	MUTANT_queue_syncs_other,   /* ... but something else */
 	MUTANT_queue_no_dir_sync,   /* nor, in posix mode, its folder */
 	MUTANT_queue_answers_first, /* answers and triggers, then syncs */
-	MUTANT_maildir_no_sync,     /* a message is linked without its sync */
-	MUTANT_maildir_no_dir_sync, /* its name in new/ is not synced */
-	MUTANT_done_first,          /* marked before it is delivered */
-	MUTANT_mess_no_dir_sync,    /* taken over by rename in posix mode too */
+	MUTANT_maildir_no_sync,     /* a message is not synced */
+	MUTANT_maildir_no_dir_sync, /* in posix mode its name in new/ is not */
+	MUTANT_maildir_syncs_early, /* in journal mode it is synced unnamed */
+	MUTANT_maildir_journal_anywhere, /* journal mode on every disk */
+	MUTANT_maildir_trusts_names, /* one found in new/ is taken for whole */
+	MUTANT_done_first,           /* marked before it is delivered */
+	MUTANT_mess_no_dir_sync, /* taken over by rename in posix mode too */
 };
 
 #ifdef VALIJA_MUTANT

@@ -204,15 +204,13 @@ static bool superblock_allows(struct view device, dev_t number)
 	return yes;
 }
 
-static bool ext4_allows(int dirfd)
+bool qformat_ext4_allows(dev_t number)
 {
 	struct str device = { 0 };
-	struct stat st;
-	bool yes;
+	bool yes = device_name(number, &device) &&
+		   mounted_as_ext4(str_view(&device)) &&
+		   superblock_allows(str_view(&device), number);
 
-	yes = fstat(dirfd, &st) == 0 && device_name(st.st_dev, &device) &&
-	      mounted_as_ext4(str_view(&device)) &&
-	      superblock_allows(str_view(&device), st.st_dev);
 	str_free(&device);
 	return yes;
 }
@@ -220,12 +218,13 @@ static bool ext4_allows(int dirfd)
 enum qsync qformat_probe_sync(int dirfd)
 {
 	struct statfs fs;
+	struct stat st;
 
-	if (fstatfs(dirfd, &fs) == -1)
+	if (fstatfs(dirfd, &fs) == -1 || fstat(dirfd, &st) == -1)
 		return QSYNC_POSIX;
 	if (fs.f_type == XFS_SUPER_MAGIC || fs.f_type == BTRFS_SUPER_MAGIC)
 		return QSYNC_JOURNAL;
-	if (fs.f_type == EXT4_SUPER_MAGIC && ext4_allows(dirfd))
+	if (fs.f_type == EXT4_SUPER_MAGIC && qformat_ext4_allows(st.st_dev))
 		return QSYNC_JOURNAL;
 	return QSYNC_POSIX;
 }

@@ -6,6 +6,7 @@
  */
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/str.h"
 
@@ -46,6 +47,8 @@ void qformat_path(const struct qformat *format, struct str *path,
 
 /* Find out what sync mode a directory's file system allows. */
 enum qsync qformat_probe_sync(int dirfd);
+/* Does the ext4 on this device? false, too, where we may not look. */
+bool qformat_ext4_allows(dev_t number);
 
 /*
  * Make the folders of a queue and write queue/format with a new identity,

@@ -534,6 +534,8 @@ static void prepare(struct spawner *s, int64_t *deadline)
 {
 	polls_reset(&s->polls);
 	s->signal_poll_no = polls_add(&s->polls, s->signals, POLLIN);
+	if (s->ops->noticed)
+		s->watched_poll_no = polls_add(&s->polls, s->watched, POLLPRI);
 	for (size_t i = 0; i < s->slot_count; i++) {
 		struct spawner_slot *slot = &s->slots[i];
 
@@ -572,6 +574,8 @@ static void act(struct spawner *s)
 		release_if_done(slot);
 	}
 	workers_act(&s->workers, &s->polls, now);
+	if (s->ops->noticed && polls_ready(&s->polls, s->watched_poll_no))
+		s->ops->noticed(s);
 	if (has_signal) {
 		while (sig_next(s->signals)) {
 			/* Only SIGCHLD is caught. */

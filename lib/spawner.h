@@ -66,6 +66,8 @@ struct spawner_ops {
 	/* code: exit code, -1 for a crash. May be NULL without lookups. */
 	void (*looked_up)(struct spawner *s, struct spawner_slot *slot,
 			  int code);
+	/* NULL, or called when POLLPRI comes from s->watched, before jobs. */
+	void (*noticed)(struct spawner *s);
 };
 
 struct spawner {
@@ -78,10 +80,12 @@ struct spawner {
 	uint64_t last_number;
 	struct str space; /* for packets, as they come and go */
 	int signals;
+	int watched;           /* see noticed(); -1: nothing */
 	bool closing;          /* no job will come any more */
 	int64_t hold_until_ms; /* descriptors were short */
 	size_t job_poll_no;
 	size_t signal_poll_no;
+	size_t watched_poll_no;
 	bool polls_jobs;
 	struct polls polls;
 };

@@ -99,19 +99,34 @@ static int trouble(struct verdict *v, const char *path)
 			     "Temporary error on maildir delivery. (#4.3.0)");
 }
 
-static int deliver_to(struct verdict *v, int dirfd, const char *path,
-		      struct view name, const struct job *job,
-		      const struct envelope *envelope)
+/* A file could not be begun: is there a directory at all? */
+static int trouble_beginning(struct verdict *v, const char *path)
+{
+	int error = errno;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1) {
+		verdict_warn_errno(v, "cannot open maildir", path);
+		return verdict_defer(v, "Unable to chdir to maildir. (#4.2.1)");
+	}
+	close(fd);
+	errno = error;
+	return trouble(v, path);
+}
+
+static int deliver_to(struct verdict *v, const char *path, struct view name,
+		      const struct job *job, const struct envelope *envelope)
 {
 	struct maildir_file file;
 	int64_t age_s;
 	bool reading;
 
-	if (maildir_begin(&file, dirfd, name) == -1)
-		return trouble(v, path);
+	if (maildir_begin(&file, AT_FDCWD, path, name) == -1)
+		return trouble_beginning(v, path);
 	/* Younger than nothing: the clock was set back, and says nothing. */
 	age_s = clock_wall_s() - (int64_t)(job->id / 1000000);
 	file.may_repeat = age_s < 0 || age_s > FIRST_ATTEMPT_S;
+	file.disks = job->disks;
 	if (write_message(file.fd, job, envelope, &reading) == -1) {
 		maildir_abort(&file);
 		if (!reading)
@@ -128,16 +143,10 @@ int maildrop_deliver(struct verdict *v, const char *path, const struct job *job,
 {
 	struct str name = { 0 };
 	char host[256];
-	int dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int result;
 
-	if (dirfd == -1) {
-		verdict_warn_errno(v, "cannot open maildir", path);
-		return verdict_defer(v, "Unable to chdir to maildir. (#4.2.1)");
-	}
 	maildrop_name(&name, job, line, host_name(host, sizeof(host)));
-	result = deliver_to(v, dirfd, path, str_view(&name), job, envelope);
+	result = deliver_to(v, path, str_view(&name), job, envelope);
 	str_free(&name);
-	close(dirfd);
 	return result;
 }

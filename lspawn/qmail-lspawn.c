@@ -16,7 +16,9 @@
 
 #include "lib/address.h"
 #include "lib/allow.h"
+#include "lib/control.h"
 #include "lib/die.h"
+#include "lib/disks.h"
 #include "lib/home.h"
 #include "lib/ids.h"
 #include "lib/spawner.h"
@@ -31,12 +33,56 @@ struct lspawn {
 	struct str local_path; /* of the programs */
 	struct str getpw_path;
 	struct view default_delivery;
+	bool is_careful;  /* control/homesync: sync as if disks were unknown */
+	struct str disks; /* where one fsync is enough (lib/disks.h) */
 };
 
 static void defer(struct spawner *s, struct spawner_slot *slot,
 		  struct view text)
 {
 	spawner_answer(s, slot, JOB_DEFERRED, text);
+}
+
+/* ---- what is mounted ---- */
+
+static void list_disks(struct spawner *s)
+{
+	struct lspawn *my = s->arg;
+
+	if (!my->is_careful && s->watched != -1 &&
+	    disks_list(s->watched, &my->disks) == -1)
+		warn_errno("cannot read what is mounted: all syncs are made");
+}
+
+static void open_disks(struct spawner *s)
+{
+	struct lspawn *my = s->arg;
+	struct str value = { 0 };
+
+	switch (control_line(my->homefd, "homesync", &value)) {
+	case CONTROL_OK:
+		my->is_careful = view_eq(str_view(&value), VIEW("posix"));
+		break;
+	case CONTROL_ABSENT:
+		break;
+	case CONTROL_ERROR:
+		die_errno(EXIT_RETRY, "cannot read control/homesync");
+	}
+	str_free(&value);
+	s->watched = my->is_careful ? -1 : disks_open();
+	if (s->watched == -1 && !my->is_careful)
+		warn_errno("cannot see what is mounted: all syncs are made");
+	list_disks(s);
+}
+
+/* None at all, unless there is something to choose from. */
+static struct view known_disks(const struct lspawn *my)
+{
+	struct view none = { 0 };
+
+	if (my->is_careful)
+		return none;
+	return my->disks.len ? str_view(&my->disks) : VIEW("");
 }
 
 /* ---- becoming the user ---- */
@@ -123,6 +169,7 @@ static void deliver_as(struct spawner *s, struct spawner_slot *slot,
 	job.local = address_local(address_of(slot));
 	job.domain = address_domain(address_of(slot));
 	job.default_delivery = my->default_delivery;
+	job.disks = known_disks(my);
 	how.change_ids = true;
 	how.uid = who.uid;
 	how.gid = my->ids.single ? my->ids.single_gid : who.gid;
@@ -248,6 +295,7 @@ static void close_house(struct lspawn *my)
 	ids_free(&my->ids);
 	assign_close(&my->users);
 	allow_free(&my->allowed);
+	str_free(&my->disks);
 	close(my->homefd);
 }
 
@@ -257,6 +305,7 @@ int main(int argc, char **argv)
 		.worker = "qmail-local",
 		.start = start,
 		.looked_up = looked_up,
+		.noticed = list_disks,
 	};
 	struct lspawn my = { 0 };
 	struct spawner s = { .ops = &ops, .arg = &my };
@@ -269,6 +318,7 @@ int main(int argc, char **argv)
 	open_house(&my);
 	if (spawner_timeout(my.homefd, &s.timeout_ms) == -1)
 		die_errno(EXIT_RETRY, "cannot read control/timeoutdelivery");
+	open_disks(&s);
 	if (spawner_init(&s) == -1)
 		die_errno(EXIT_RETRY, "cannot say hello to qmail-send");
 	code = spawner_run(&s);

@@ -161,8 +161,15 @@ class Names:
     def keeps(self, queue, id):
         """Is the message in the queue for certain, or done with?"""
         mess = f"{queue}/mess/0/{id}"
-        return mess in self.removed or \
+        return self.is_done(queue, id) or \
             bool(self.safe & {mess, f"{queue}/new/0/{id}"})
+
+    def is_done(self, queue, id):
+        return f"{queue}/mess/0/{id}" in self.removed
+
+    def delivered(self, id):
+        """How many names in Maildirs are for certain this message's."""
+        return sum(f"I{id}R" in os.path.basename(path) for path in self.safe)
 
 
 class Point:
@@ -224,12 +231,20 @@ class Run:
         with self.lock:
             accepted = dict(self.accepted)
         self.points.append(Point(str(label), tuple(images), accepted))
-        if self.of["queue"].kind.sync == "posix":
-            self.check_names(label, accepted)
+        self.check_names(label, accepted)
 
     def check_names(self, label, accepted):
+        """Where syncs of folders are needed, POSIX's promises must do."""
+        queue = self.house.home / "queue"
         for message in accepted.values():
-            if not self.names.keeps(self.house.home / "queue", message.id):
+            kept = delivered = True
+            if self.of["queue"].kind.sync == "posix":
+                kept = self.names.keeps(queue, message.id)
+            if self.of["homes"].kind.sync == "posix" and \
+                    self.names.is_done(queue, message.id):
+                delivered = self.names.delivered(message.id) >= \
+                    len(set(message.to) - {"nobody"})
+            if not kept or not delivered:
                 self.posix_faults.setdefault(message.token, {
                     "at": str(label),
                     "fault": "LOST where only POSIX's promises hold"})

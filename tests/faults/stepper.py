@@ -13,6 +13,7 @@ import ctypes
 import os
 import signal
 import struct
+import sys
 import time
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -40,13 +41,14 @@ CALLS = {
         "unlink": 87, "symlink": 88, "sync": 162, "openat": 257,
         "mkdirat": 258, "unlinkat": 263, "renameat": 264, "linkat": 265,
         "symlinkat": 266, "fallocate": 285, "syncfs": 306, "renameat2": 316,
-        "copy_file_range": 326},
+        "copy_file_range": 326, "openat2": 437},
     "aarch64": {
         "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37,
         "renameat": 38, "truncate": 45, "ftruncate": 46, "fallocate": 47,
         "openat": 56, "write": 64, "writev": 66, "pwrite64": 68,
         "sendfile": 71, "sync": 81, "fsync": 82, "fdatasync": 83,
-        "syncfs": 267, "renameat2": 276, "copy_file_range": 285},
+        "syncfs": 267, "renameat2": 276, "copy_file_range": 285,
+        "openat2": 437},
 }
 NAMES = {nr: name for name, nr in CALLS[os.uname().machine].items()}
 SYNCS = {"fsync", "fdatasync", "sync", "syncfs"}
@@ -57,10 +59,12 @@ WITH_NAMES = {
     "open": [(None, 0)], "creat": [(None, 0)], "truncate": [(None, 0)],
     "mkdir": [(None, 0)], "rmdir": [(None, 0)], "unlink": [(None, 0)],
     "rename": [(None, 0), (None, 1)], "link": [(None, 0), (None, 1)],
-    "symlink": [(None, 1)], "openat": [(0, 1)], "mkdirat": [(0, 1)],
-    "unlinkat": [(0, 1)], "symlinkat": [(1, 2)],
+    "symlink": [(None, 1)], "openat": [(0, 1)], "openat2": [(0, 1)],
+    "mkdirat": [(0, 1)], "unlinkat": [(0, 1)], "symlinkat": [(1, 2)],
     "renameat": [(0, 1), (2, 3)], "renameat2": [(0, 1), (2, 3)],
     "linkat": [(0, 1), (2, 3)]}
+# Which argument has the flags, or leads to them.
+OPENS = {"open": 1, "openat": 2, "openat2": 2}
 REMOVES = {"rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir"}
 
 IDLE_LOOKS = 4
@@ -90,6 +94,12 @@ def ends(pid):
             return True
         time.sleep(0.002)
     return False
+
+
+def read_u64(pid, address):
+    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        memory.seek(address)
+        return int.from_bytes(memory.read(8), sys.byteorder)
 
 
 def read_text(pid, address):
@@ -172,6 +182,12 @@ class Stepper:
         return [self.place(pid, None if at is None else args[at], args[where])
                 for at, where in WITH_NAMES[name]]
 
+    def opens_to_change(self, pid, name, args):
+        flags = args[OPENS[name]]
+        if name == "openat2":
+            flags = read_u64(pid, flags)
+        return flags & (O_CREAT | O_TRUNC)
+
     def call_of(self, pid):
         """The call a process is about to make, if it concerns the disks."""
         space = ctypes.create_string_buffer(88)
@@ -186,10 +202,9 @@ class Stepper:
         name = NAMES.get(number)
         if name is None:
             return op, None
-        if name in ("open", "openat") and not (
-                args[1 if name == "open" else 2] & (O_CREAT | O_TRUNC)):
-            return op, None
         try:
+            if name in OPENS and not self.opens_to_change(pid, name, args):
+                return op, None
             paths = self.paths_of(pid, name, args)
         except OSError:
             return op, None

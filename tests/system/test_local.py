@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 
@@ -56,12 +57,17 @@ class Home:
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=prepare, **kw)
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
-    def job(self, default="./Maildir/", message=MESSAGE, prefix=(), **kw):
-        """Run one job; (letter, text), or None when it died."""
+    def job(self, default="./Maildir/", message=MESSAGE, prefix=(), disks=None, **kw):
+        """Run one job; (letter, text), or None when it died.
+
+        disks: of these devices one fsync is enough; None: nobody knows.
+        """
         peer = jobs.Peer([*prefix, self.program, "--jobs"], preexec_fn=become)
         extra = b"".join(jobs.record(kind, os.fsencode(value)) for kind, value in (
             (jobs.USER, "box"), (jobs.HOME, self.home), (jobs.LOCAL, "box"), (jobs.DASH, ""),
             (jobs.EXT, ""), (jobs.DOMAIN, "h"), (jobs.DEFAULT, default)))
+        if disks is not None:
+            extra += jobs.record(jobs.DISKS, struct.pack(f"<{len(disks)}Q", *disks))
         peer.send(*jobs.job(1, message, b"s@x", [(3, b"box@h")], extra=extra, **kw))
         try:
             result = peer.result()[1][3]
@@ -71,6 +77,13 @@ class Home:
         peer.process.wait(30)
         peer.process.stderr.close()
         return result
+
+    def device(self):
+        return self.home.stat().st_dev
+
+    def is_btrfs(self):
+        kind = subprocess.run(["stat", "-f", "-c", "%T", self.home], capture_output=True, text=True)
+        return kind.stdout.strip() == "btrfs"
 
     def copies(self):
         return [p for sub in ("new", "cur") for p in (self.home / "Maildir" / sub).iterdir()]
@@ -216,12 +229,36 @@ def test_repeated_delivery_finds_a_copy_that_was_read(home):
     assert len(home.copies()) == 1
 
 
-def trace_of(home, default):
+@pytest.mark.parametrize("left", [b"", b"Return", b"\0" * 200], ids=["empty", "short", "nul"])
+@pytest.mark.parametrize("folder", ["new", "cur"])
+def test_repeated_delivery_replaces_what_a_power_cut_damaged(home, left, folder):
+    assert home.job()[0] == "K"
+    [file] = home.copies()
+    whole = file.read_bytes()
+    file.write_bytes(left[:len(whole)])
+    if folder == "cur":
+        file = file.rename(home.home / "Maildir/cur" / (file.name + ":2,S"))
+    for _ in range(2):
+        assert home.job(disks=[home.device()])[0] == "K"
+        [now] = home.copies()
+        assert now.read_bytes() == whole
+        assert now.parent.name == "new"
+        assert (now.name == file.name) == (folder == "new")
+        if folder == "cur":
+            break  # what nobody remembers the name of comes again
+    assert not list((home.home / "Maildir/tmp").iterdir())
+
+
+def trace_of(home, default, disks=None):
     trace = home.top / "trace"
     trace.touch()
     home.own(trace)
-    home.job(default, prefix=[STRACE, "-f", "-qq", "-y", "-o", trace])
+    home.job(default, prefix=[STRACE, "-f", "-qq", "-y", "-o", trace], disks=disks)
     return trace.read_text().splitlines()
+
+
+def syncs_in(lines):
+    return [n for n, line in enumerate(lines) if re.search(r"\bfsync\(", line)]
 
 
 @pytest.mark.parametrize("default, synced", [("./Maildir/", ["/tmp/", "/new>"]), ("./mbox", ["/mbox>", "/home>"])])
@@ -229,7 +266,7 @@ def trace_of(home, default):
 def test_success_is_said_after_the_syncs(home, default, synced):
     lines = trace_of(home, default)
     said = [n for n, line in enumerate(lines) if "sendmsg(0<" in line]
-    syncs = [n for n, line in enumerate(lines) if re.search(r"\bfsync\(", line)]
+    syncs = syncs_in(lines)
     assert len(said) == 1
     for part in synced:
         assert any(part in lines[n] for n in syncs), (part, [lines[n] for n in syncs])
@@ -237,27 +274,84 @@ def test_success_is_said_after_the_syncs(home, default, synced):
 
 
 @pytest.mark.skipif(not STRACE, reason="no strace")
-def test_killed_anywhere_and_repeated_leaves_one_copy(home):
+def test_where_one_sync_is_enough_it_comes_after_the_name(home):
+    lines = trace_of(home, "./Maildir/", [1, home.device(), 2])
+    [sync] = syncs_in(lines)
+    [said] = [n for n, line in enumerate(lines) if "sendmsg(0<" in line]
+    [named] = [n for n, line in enumerate(lines) if "renameat2(" in line]
+    assert named < sync < said
+    assert "/Maildir/new/" in lines[sync]
+
+
+@pytest.mark.skipif(not STRACE, reason="no strace")
+@pytest.mark.parametrize("disks", [[], [1, 2]])
+def test_a_disk_that_is_not_listed_gets_every_sync(home, disks):
+    syncs = syncs_in(trace_of(home, "./Maildir/", disks))
+    assert len(syncs) == (1 if home.is_btrfs() else 2)
+
+
+@pytest.mark.skipif(not STRACE, reason="no strace")
+@pytest.mark.skipif(os.stat("/dev/shm").st_dev == os.stat("/var/tmp").st_dev, reason="one disk")
+def test_a_maildir_on_another_disk_than_the_home_gets_every_sync(home):
+    """What is known of the home's disk says nothing about that one's."""
+    other = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        other.chmod(0o755)
+        (home.home / "Maildir").rename(home.home / "Mail")
+        shutil.move(home.home / "Mail", other / "M")
+        for path in (other, other / "M", *(other / "M").iterdir()):
+            home.own(path)
+        (home.home / "Maildir").symlink_to(other / "M")
+        for path in "./Maildir/", f"{other}/M/":
+            assert len(syncs_in(trace_of(home, path, [home.device()]))) == 2
+            [file] = (other / "M/new").iterdir()
+            file.unlink()
+    finally:
+        shutil.rmtree(other)
+
+
+@pytest.mark.skipif(not STRACE, reason="no strace")
+@pytest.mark.parametrize("known", [False, True], ids=["posix", "journal"])
+def test_failed_sync_takes_the_name_back_and_is_not_tried_again(home, known):
+    disks = [home.device()] if known else []
+    trace = home.top / "trace"
+    trace.touch()
+    home.own(trace)
+    for n in range(1, 2 if known else 3):
+        result = home.job(disks=disks, prefix=[STRACE, "-f", "-qq", "-o", trace,
+                                               f"--inject=fsync:error=EIO:when={n}"])
+        assert result == ("Z", "Temporary error on maildir delivery. (#4.3.0)\n")
+        assert len(syncs_in(trace.read_text().splitlines())) == n
+        assert home.copies() == []
+        assert not list((home.home / "Maildir/tmp").iterdir())
+    assert home.job(disks=disks)[0] == "K"
+    assert len(home.copies()) == 1
+
+
+@pytest.mark.skipif(not STRACE, reason="no strace")
+@pytest.mark.parametrize("known", [False, True], ids=["posix", "journal"])
+def test_killed_anywhere_and_repeated_leaves_one_copy(home, known):
     """SIGKILL before every system call of a Maildir delivery, then again."""
+    disks = [home.device()] if known else []
     calls = {}
-    for line in trace_of(home, "./Maildir/"):
+    for line in trace_of(home, "./Maildir/", disks):
         name = re.match(r"\d+\s+(\w+)\(", line)
         if name and name[1] not in ("execve", "exit_group"):
             calls[name[1]] = calls.get(name[1], 0) + 1
-    assert {"fsync", "link", "unlinkat", "sendmsg"} & set(calls)
+    assert {"fsync", "openat2", "sendmsg", "renameat2" if known else "unlinkat"} <= set(calls)
     points = [(name, n) for name, count in calls.items() for n in range(1, count + 1)
-              if name in ("openat", "write", "fsync", "link", "linkat", "renameat2", "rename", "unlink",
+              if name in ("openat", "openat2", "write", "fsync", "link", "linkat", "renameat2", "rename", "unlink",
                           "unlinkat", "close", "sendmsg", "newfstatat", "fstat", "recvmsg", "chdir")]
     trace = home.top / "trace"
     for number, (name, n) in enumerate(points):
         id = 1700000001000000 + number
         before = len(home.copies())
-        result = home.job(id=id, prefix=[STRACE, "-f", "-qq", "-o", trace,
+        result = home.job(id=id, disks=disks, prefix=[STRACE, "-f", "-qq", "-o", trace,
                                          f"--inject={name}:signal=KILL:when={n}"])
         assert "killed by SIGKILL" in trace.read_text(), (name, n)
         # Behind its answer it closes, and waits for another job.
         assert result is None or name in ("close", "sendmsg") or (name, n) == ("recvmsg", 2)
-        assert home.job(id=id)[0] == "K"
+        assert home.job(id=id, disks=disks)[0] == "K"
         assert len(home.copies()) == before + 1, (name, n)
     assert len(points) > 15
 

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import struct
@@ -377,6 +378,85 @@ def test_whatever_a_worker_says_there_is_one_outcome(instance, body, want):
         peer.send(*jobs.job(number, MESSAGE, b"s@x", [(0, b"box@h")]))
         assert peer.result() == (number, {0: want})
     assert peer.close()[0] == 0
+
+
+# Says which disks its job names.
+NAME_DISKS = """
+    packet, at, found = JOB, 0, b"none"
+    while at < len(packet):
+        kind, size = struct.unpack_from("<QQ", packet, at)
+        if kind == 31:
+            value = packet[at + 16:at + 16 + size]
+            found = b" ".join(b"%d" % d for d in struct.unpack(f"<{size // 8}Q", value))
+        at += 16 + size
+    sock.send(result(1, 0, b"K", b"[" + found + b"]"))
+"""
+
+
+def disks_named(instance, peer, number):
+    peer.send(*jobs.job(number, MESSAGE, b"s@x", [(0, b"box@h")]))
+    letter, text = peer.result()[1][0]
+    assert letter == "K"
+    return text.strip("[]")
+
+
+@pytest.fixture
+def disk_namer(instance):
+    path = instance.home / "bin/qmail-local"
+    path.unlink()
+    path.write_text(FAKE_WORKER.replace("sock.recv(", "JOB = sock.recv(")
+                    .replace("    BODY\n", NAME_DISKS))
+    path.chmod(0o755)
+    return instance
+
+
+@pytest.mark.parametrize("value, careful", [(None, False), ("posix\n", True), ("journal\n", False)])
+def test_homesync_posix_names_no_disks(disk_namer, value, careful):
+    if value:
+        (disk_namer.home / "control/homesync").write_text(value)
+    named = disks_named(disk_namer, disk_namer.start(), 1)
+    assert (named == "none") == careful
+    assert re.fullmatch(r"none|(\d+( \d+)*)?", named)
+
+
+@pytest.mark.root
+def test_disks_are_named_as_they_come_and_go(disk_namer):
+    """ext4 with and without its journal, in a mount name space of lspawn's own."""
+    place = disk_namer.home / "mnt"
+    place.mkdir()
+    image = disk_namer.home / "image"
+
+    def mount(*options):
+        image.unlink(missing_ok=True)
+        with open(image, "wb") as file:
+            file.truncate(16 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", *options, image], check=True)
+        inside("mount", "-o", "loop", image, place)
+        found = inside("stat", "-c", "%d", place, stdout=subprocess.PIPE)
+        return found.stdout.decode().strip()
+
+    def inside(*words, **kw):
+        return subprocess.run(["nsenter", f"--mount=/proc/{peer.process.pid}/ns/mnt", *words],
+                              check=True, **kw)
+
+    disk_namer.peer = peer = jobs.Peer(
+        ["unshare", "--mount", "--propagation", "private",
+         disk_namer.home / "bin/qmail-lspawn", "./Maildir/"])
+    peer.hello()
+    before = disks_named(disk_namer, peer, 1).split()
+    try:
+        device = mount()
+        assert sorted(disks_named(disk_namer, peer, 2).split()) == sorted([*before, device])
+        inside("umount", place)
+        assert disks_named(disk_namer, peer, 3).split() == before
+        again = mount("-O", "^has_journal")
+        assert again not in disks_named(disk_namer, peer, 4).split()
+        inside("umount", place)
+        again = mount("-O", "fast_commit")
+        assert again not in disks_named(disk_namer, peer, 5).split()
+        inside("umount", place)
+    finally:
+        assert peer.close()[0] == 0  # its mounts go with it
 
 
 @pytest.mark.root

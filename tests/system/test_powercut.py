@@ -34,14 +34,19 @@ STEPS = {
     "client: heard 250", "qmail-queued: fsync new", "qmail-queued: openat pid",
     "qmail-queued: renameat2 new", "qmail-queued: write pid",
     "qmail-send: unlinkat mess", "qmail-send: pwrite64 bounce",
-    "qmail-local: fsync tmp", "qmail-local: linkat new",
-    "qmail-local: fsync new"}
+    "qmail-local: openat2 tmp", "qmail-local: write tmp"}
 # The kernel knows a file by the name that it was opened by.
 TAKEN_OVER = {"journal": {"qmail-send: renameat2 mess",
                           "qmail-send: pwrite64 mess"},
               "posix": {"qmail-send: linkat mess", "qmail-send: fsync mess",
                         "qmail-send: unlinkat new",
                         "qmail-send: pwrite64 new"}}
+
+DELIVERED = {"journal": {"qmail-local: renameat2 new",
+                         "qmail-local: fsync new"},
+             "posix": {"qmail-local: fsync tmp", "qmail-local: linkat new",
+                       "qmail-local: unlinkat tmp",
+                       "qmail-local: fsync new"}}
 
 # Where each mutant must be caught: (kind, layout, policy) of the disks.
 def on(kinds, policy):
@@ -55,8 +60,12 @@ MUTANTS = {
     "queue_no_dir_sync": on("ext4-no-journal ext4-fast-commit", "homes-last"),
     "queue_answers_first": on("ext4 ext4-no-journal xfs btrfs", "homes-last"),
     "maildir_no_sync": on("ext4 ext4-no-journal xfs btrfs", "queue-last"),
-    "maildir_no_dir_sync": on("ext4 ext4-no-journal xfs btrfs",
+    "maildir_no_dir_sync": on("ext4-no-journal ext4-fast-commit",
                               "eager-queue"),
+    "maildir_syncs_early": on("ext4 xfs btrfs", "eager-queue"),
+    "maildir_journal_anywhere": on("ext4-no-journal ext4-fast-commit",
+                                   "eager-queue"),
+    "maildir_trusts_names": on("ext4 xfs btrfs", "eager-removals"),
     "done_first": on("ext4 ext4-no-journal xfs btrfs", "eager-queue"),
     "mess_no_dir_sync": on("ext4-no-journal", "homes-last"),
 }
@@ -148,7 +157,8 @@ def check(result):
     what = f"{result['kind']} {result['layout']} {result['policy']}"
     assert not faults, f"{what}: {faults.most_common(10)}"
     assert result["accepted"] == 4, what
-    steps = STEPS | TAKEN_OVER[KINDS[result["kind"].split("+")[0]].sync]
+    kinds = [KINDS[name] for name in result["kind"].split("+")]
+    steps = STEPS | TAKEN_OVER[kinds[0].sync] | DELIVERED[kinds[-1].sync]
     assert steps <= set(result["labels"]), \
         f"{what}: steps not reached: {steps - set(result['labels'])}"
     assert result["refused"] <= result["recovered"] / 2, \
