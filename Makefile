@@ -123,13 +123,13 @@ vdelivermail.libs := -lcdb
 
 # rspawn/
 PROGS += qmail-rspawn
-qmail-rspawn := rspawn/qmail-rspawn
+qmail-rspawn := rspawn/qmail-rspawn rspawn/nexthop
 
 # remote/
 remote_room := remote/client remote/deliver remote/encode remote/outcome \
-	remote/reply remote/route remote/smtp
+	remote/reply remote/session remote/settings remote/smtp
 PROGS += qmail-remote
-qmail-remote := remote/qmail-remote $(remote_room)
+qmail-remote := remote/qmail-remote remote/worker $(remote_room)
 
 # popd/
 
@@ -250,7 +250,6 @@ fuzz_dotqmail := local/dotqmail
 fuzz_assign := lspawn/assign
 fuzz_reply := remote/reply
 fuzz_encode := remote/encode
-fuzz_route := remote/route
 test_smtp_data := smtpd/data
 test_smtp_command := smtpd/command smtpd/hops smtpd/received
 fuzz_smtp_data := smtpd/data smtpd/hops

@@ -8,6 +8,7 @@
 
 #include "lib/die.h"
 #include "lib/job.h"
+#include "lib/openfds.h"
 #include "lib/packet.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
@@ -21,19 +22,11 @@ struct worker {
 	struct vline vline;
 	struct str packet;
 	struct str result;
-	uint64_t jobs;  /* taken so far */
-	off_t open_fds; /* a number that grows with them, 0: unknown */
+	uint64_t jobs;     /* taken so far */
+	uint64_t open_fds; /* lib/openfds.h */
 };
 
 /* ---- as it was ---- */
-
-/* Since Linux 6.2 the size of this directory is how many are open. */
-static off_t open_fds(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/fd", &st) == -1 ? 0 : st.st_size;
-}
 
 /* Back to where we were before the job. False when that is not possible. */
 static bool restore(struct worker *w)
@@ -44,7 +37,7 @@ static bool restore(struct worker *w)
 	while (sig_next(w->signals)) {
 		/* Only SIGCHLD is caught. */
 	}
-	return ok && open_fds() == w->open_fds;
+	return ok && openfds_count() == w->open_fds;
 }
 
 #ifdef VALIJA_TEST
@@ -160,7 +153,7 @@ static void worker_init(struct worker *w)
 	vline_init(&w->vline);
 	if (chdir("/") == -1)
 		die_errno(EXIT_RETRY, "cannot change directory to /");
-	w->open_fds = open_fds();
+	w->open_fds = openfds_count();
 }
 
 static void worker_free(struct worker *w)

@@ -92,6 +92,19 @@ bool client_flush(struct client *client, int timeout_ms)
 	return out_flush(&client->out) == 0 || lost(client);
 }
 
+/*
+ * On a connection that is used for long the kernel puts off acknowledgments,
+ * and a server that says its replies one by one waits for them.
+ */
+static void acknowledge_at_once(int fd)
+{
+	int on = 1;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on)) == -1) {
+		/* It is slower then, no more. */
+	}
+}
+
 /* The whole reply within the time, however slowly it comes. */
 static bool read_reply(struct client *client, int timeout_ms)
 {
@@ -104,6 +117,8 @@ static bool read_reply(struct client *client, int timeout_ms)
 	while (state == REPLY_MORE) {
 		size_t had;
 
+		if (in_buffered(&client->in) == 0)
+			acknowledge_at_once(client->fd);
 		if (in_chunk(&client->in, &chunk) != IN_OK)
 			return lost(client);
 		had = chunk.len;

@@ -5,83 +5,11 @@
 #include <unistd.h>
 
 #include "lib/die.h"
-#include "remote/route.h"
+#include "lib/route.h"
 #include "remote/smtp.h"
 
 #define HOSTS_FILE "/etc/hosts"
 #define HOSTS_MAX_BYTES ((size_t)16 * 1024 * 1024)
-#define SECOND 1000
-#define MINUTE (60 * SECOND)
-
-/* RFC 5321 section 4.5.3.2. */
-static const struct smtp_times usual_times = {
-	.connect = 60 * SECOND,
-	.greeting = 5 * MINUTE,
-	.command = 5 * MINUTE,
-	.data = 2 * MINUTE,
-	.block = 3 * MINUTE,
-	.final = 10 * MINUTE,
-};
-
-/* ---- settings ---- */
-
-static int bounded_ms(uint64_t seconds)
-{
-	return seconds > 1000000 ? 1000000 * SECOND : (int)seconds * SECOND;
-}
-
-/* A timeoutremote that is there rules all phases, as in qmail. */
-static bool read_times(int homefd, struct smtp_times *times)
-{
-	uint64_t seconds;
-
-	*times = usual_times;
-	switch (control_u64(homefd, "timeoutremote", &seconds)) {
-	case CONTROL_OK:
-		times->greeting = times->command = times->data = times->block =
-			times->final = bounded_ms(seconds);
-		break;
-	case CONTROL_ABSENT:
-		break;
-	case CONTROL_ERROR:
-		return false;
-	}
-	switch (control_u64(homefd, "timeoutconnect", &seconds)) {
-	case CONTROL_OK:
-		times->connect = bounded_ms(seconds);
-		return true;
-	case CONTROL_ABSENT:
-		return true;
-	case CONTROL_ERROR:
-		break;
-	}
-	return false;
-}
-
-struct settings {
-	struct str helo;
-	struct smtp_times times;
-	struct control_list routes;
-	struct route route;
-};
-
-static bool read_settings(int homefd, struct view host, struct settings *set)
-{
-	/* Without a name there is nothing to greet with. */
-	if (control_line_or_me(homefd, "helohost", &set->helo) != CONTROL_OK ||
-	    !set->helo.len || !read_times(homefd, &set->times) ||
-	    control_list(homefd, "smtproutes", &set->routes) == CONTROL_ERROR) {
-		warn_errno("cannot read control files");
-		return false;
-	}
-	if (!route_find(&set->routes, host, &set->route)) {
-		warn("control/smtproutes has a bad port for this host");
-		return false;
-	}
-	return true;
-}
-
-/* ---- addresses ---- */
 
 /* An address that we can bind to is our own. */
 static bool is_ours(const struct ipaddr *ip)
@@ -112,10 +40,10 @@ static size_t look_up_hosts(struct view name, struct ipaddr *ips)
 }
 
 /* Where to connect to; 0 with the outcome set when nowhere. */
-static size_t find_addresses(const struct settings *set, struct view host,
+static size_t find_addresses(const struct route *route, struct view host,
 			     struct ipaddr *ips, struct outcome *outcome)
 {
-	struct view relay = set->route.relay;
+	struct view relay = route->relay;
 
 	if (relay.len) {
 		size_t count;
@@ -146,23 +74,67 @@ static size_t find_addresses(const struct settings *set, struct view host,
 	return 0;
 }
 
-void deliver_remote(int homefd, const struct job *job, struct outcome *outcome)
+/* Something is wrong with this machine, or with this process. */
+static void defer_for_trouble(struct deliver *d, struct outcome *outcome,
+			      const char *text)
+{
+	d->in_trouble = true;
+	outcome_set(outcome, JOB_DEFERRED, "%s", text);
+}
+
+/* The connection of an earlier message, if it is one that we would make. */
+static enum smtp_result try_kept(struct deliver *d,
+				 const struct smtp_plan *plan,
+				 const struct ipaddr *ips, size_t count,
+				 unsigned port, struct outcome *outcome)
+{
+	for (size_t i = 0; i < count; i++)
+		if (session_is_with(&d->session, &ips[i], port,
+				    str_view(&d->settings.helo)))
+			return smtp_reuse(plan, &d->session, outcome);
+	session_quit(&d->session);
+	return SMTP_STALE;
+}
+
+void deliver_remote(struct deliver *d, const struct job *job,
+		    struct outcome *outcome)
 {
 	struct ipaddr ips[ROUTE_MAX_ADDRESSES];
-	struct settings set = { 0 };
-	struct smtp_plan plan = { .job = job };
-	enum smtp_result result = SMTP_NEXT;
-	size_t count = 0;
+	struct view helo;
+	struct route route;
+	struct smtp_plan plan;
+	enum smtp_result result;
+	size_t count;
 
-	if (read_settings(homefd, job->host, &set))
-		count = find_addresses(&set, job->host, ips, outcome);
-	else
-		outcome_set(outcome, JOB_DEFERRED,
-			    "Unable to read control files. (#4.3.0)\n");
-	plan.helo = str_view(&set.helo);
-	plan.times = set.times;
+	if (!settings_renew(&d->settings, d->homefd)) {
+		defer_for_trouble(d, outcome,
+				  "Unable to read control files. (#4.3.0)\n");
+		return;
+	}
+	if (!route_find(&d->settings.routes, job->host, &route)) {
+		warn("control/smtproutes has a bad port for this host");
+		defer_for_trouble(d, outcome,
+				  "Unable to read control files. (#4.3.0)\n");
+		return;
+	}
+	count = find_addresses(&route, job->host, ips, outcome);
+	if (count == 0)
+		return;
+	if (!smtp_prepare(&plan, job, &d->settings.times)) {
+		defer_for_trouble(d, outcome,
+				  "Unable to read message. (#4.3.0)\n");
+		return;
+	}
+	helo = str_view(&d->settings.helo);
+	result = try_kept(d, &plan, ips, count, route.port, outcome);
 	for (size_t i = 0; i < count && result != SMTP_ENDED; i++)
-		result = smtp_deliver(&plan, &ips[i], set.route.port, outcome);
-	str_free(&set.helo);
-	control_list_free(&set.routes);
+		result = smtp_deliver(&plan, &d->session, &ips[i], route.port,
+				      helo, outcome);
+}
+
+void deliver_free(struct deliver *d)
+{
+	session_quit(&d->session);
+	session_free(&d->session);
+	settings_free(&d->settings);
 }

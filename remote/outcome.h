@@ -20,6 +20,7 @@ struct outcome_recipient {
 	uint64_t number;
 	struct view address;
 	enum outcome_rcpt state;
+	bool is_surplus; /* later only since there were too many at once */
 	struct str text;
 };
 

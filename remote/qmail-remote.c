@@ -3,8 +3,8 @@
  *
  * started by  qmail-rspawn, with --jobs; or by hand, with arguments
  * runs as     qmailr
- * fds         --jobs: 0 the socket that the job comes from and the result
- *             goes to, 2 the log; else 0 the message, 1 the report
+ * fds         --jobs: 0 the socket that jobs come from and results go to,
+ *             2 the log; else 0 the message, 1 the report
  * exits       EXIT_DONE once the outcome is said; EXIT_RETRY when that
  *             failed
  */
@@ -15,10 +15,10 @@
 #include "lib/home.h"
 #include "lib/message.h"
 #include "lib/out.h"
-#include "lib/packet.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "remote/deliver.h"
+#include "remote/worker.h"
 
 /* Every host's reply is read inside. */
 static int confine(int homefd)
@@ -51,30 +51,12 @@ static int open_house(void)
 	return homefd;
 }
 
-static int serve_job(void)
+static int serve_jobs(void)
 {
-	struct outcome outcome = { .letter = JOB_DEFERRED };
-	struct str packet = { 0 };
-	struct job_recipient rcpt;
-	struct view recipients;
-	struct job job;
-	int fd;
-
+	/* qmail-rspawn ends what takes too long. */
 	if (setpgid(0, 0) == -1)
 		warn_errno("cannot lead a process group");
-	if (packet_receive(STDIN_FILENO, &packet, &fd) != PACKET_OK)
-		die(EXIT_RETRY, "got no job");
-	if (job_parse(str_view(&packet), fd, &job) == -1)
-		die(EXIT_RETRY, "cannot understand the job");
-	for (recipients = job.recipients; job_next(&recipients, &rcpt);)
-		outcome_add(&outcome, rcpt.number, rcpt.address);
-	deliver_remote(open_house(), &job, &outcome);
-	outcome_result(&outcome, job.number, &packet);
-	if (packet_send(STDIN_FILENO, str_view(&packet), -1) != PACKET_OK)
-		die_errno(EXIT_RETRY, "cannot report the result");
-	outcome_free(&outcome);
-	str_free(&packet);
-	return EXIT_DONE;
+	return worker_serve(open_house());
 }
 
 static int print(const struct outcome *outcome)
@@ -92,6 +74,7 @@ static int print(const struct outcome *outcome)
 static int deliver_by_hand(char *const *args)
 {
 	struct outcome outcome = { .letter = JOB_DEFERRED };
+	struct deliver d = { 0 };
 	struct job job = {
 		.host = view_of(args[0]),
 		.sender = view_of(args[1]),
@@ -101,11 +84,14 @@ static int deliver_by_hand(char *const *args)
 	for (uint64_t i = 2; args[i]; i++)
 		outcome_add(&outcome, i - 2, view_of(args[i]));
 	job.fd = message_slurp(STDIN_FILENO, &job.size);
-	if (job.fd == -1)
+	if (job.fd == -1) {
 		outcome_set(&outcome, JOB_DEFERRED,
 			    "Unable to read message. (#4.3.0)\n");
-	else
-		deliver_remote(open_house(), &job, &outcome);
+	} else {
+		d.homefd = open_house();
+		deliver_remote(&d, &job, &outcome);
+		deliver_free(&d);
+	}
 	code = print(&outcome);
 	outcome_free(&outcome);
 	return code;
@@ -118,7 +104,7 @@ int main(int argc, char **argv)
 	die_name("qmail-remote");
 	sig_ignore_write_signals();
 	if (argc == 2 && view_eq(view_of(argv[1]), VIEW("--jobs")))
-		return serve_job();
+		return serve_jobs();
 	if (argc >= 4)
 		return deliver_by_hand(argv + 1);
 	outcome_set(&misuse, JOB_FAILED,

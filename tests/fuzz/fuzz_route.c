@@ -4,7 +4,7 @@
  */
 #include <assert.h>
 
-#include "remote/route.h"
+#include "lib/route.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -39,6 +39,8 @@ class Server(threading.Thread):
         self.data = []
         self.connections = 0
         self.ended = 0
+        self.sockets = []
+        self.in_session = 0  # MAILs of the session that spoke last
         self.start()
 
     def run(self):
@@ -48,17 +50,20 @@ class Server(threading.Thread):
             except OSError:
                 return
             self.connections += 1
-            with sock:
-                try:
-                    self.serve(sock)
-                except (OSError, ConnectionError):
-                    pass
-            self.ended += 1
+            self.sockets.append(sock)
+            threading.Thread(target=self.attend, args=(sock,), daemon=True).start()
+
+    def attend(self, sock):
+        try:
+            self.serve(sock)
+        except (OSError, ConnectionError):
+            pass
+        self.sockets.remove(sock)
+        sock.close()
+        self.ended += 1
 
     def say(self, sock, reply):
         """False when the session is over."""
-        if callable(reply):
-            reply = reply(self)
         if reply is None:
             return False
         if reply is HOLD:
@@ -72,6 +77,7 @@ class Server(threading.Thread):
         if not self.say(sock, self.greeting):
             return
         pending = b""
+        mails = 0
         while True:
             while b"\r\n" not in pending:
                 got = sock.recv(65536)
@@ -82,6 +88,8 @@ class Server(threading.Thread):
             line, pending = pending.split(b"\r\n", 1)
             self.commands.append(line)
             verb = line[:4].upper()
+            mails += verb == b"MAIL"
+            self.in_session = mails
             reply = self.replies.get(verb, b"500 what\r\n")
             if callable(reply):
                 reply = reply(line)
@@ -101,15 +109,28 @@ class Server(threading.Thread):
                     end = pending.index(b"\r\n.\r\n") + 5
                 self.data.append(pending[:end])
                 pending = pending[end:]
-                if not self.say(sock, self.replies[b"."]):
+                reply = self.replies[b"."]
+                if not self.say(sock, reply(b".") if callable(reply) else reply):
                     return
 
     def settle(self):
         """Wait until it has seen the end of what was said to it."""
         wait_for(lambda: self.ended == self.connections, 10, "the end of the session")
 
+    def hang_up(self):
+        for sock in list(self.sockets):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
     def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self.listener.close()
+        self.hang_up()
 
 
 class Instance:
@@ -505,3 +526,158 @@ def test_rspawn_without_its_worker_defers(instance, rspawn):
     (instance.home / "bin/qmail-remote").chmod(0o755)
     rspawn.send(*rjob(2, [(0, b"a@f")]))
     assert rspawn.result()[1] == {0: ("Z", "qmail-remote crashed.\n")}
+
+
+# ---- what else a client has to do ----
+
+def limited(count, words=b"452 4.5.3 too many\r\n"):
+    """A server that takes so many recipients a transaction."""
+    seen = []
+
+    def mail(line):
+        seen.clear()
+        return PLAIN
+
+    def rcpt(line):
+        seen.append(line)
+        return PLAIN if len(seen) <= count else words
+    return {b"MAIL": mail, b"RCPT": rcpt}
+
+
+@pytest.mark.parametrize("words", [b"452 4.5.3 x\r\n", b"452 too many\r\n", b"552 5.5.3 x\r\n",
+                                   b"452-4.5.3 x\r\n452 4.5.3 y\r\n"])
+def test_too_many_recipients_are_several_transactions(talk, words):
+    rcpts, report, server = talk(limited(2, words), to=["a@f", "b@f", "c@f", "d@f", "e@f"])
+    assert rcpts == ["r"] * 5 and report[0] == "K"
+    assert server.connections == 1
+    assert server.data == [WIRE] * 3
+    assert [c[9:-1] for c in server.commands if c.startswith(b"RCPT")] == [
+        b"a@f", b"b@f", b"c@f", b"d@f", b"e@f", b"c@f", b"d@f", b"e@f", b"e@f"]
+
+
+@pytest.mark.parametrize("words", [b"452 4.2.2 full\r\n", b"451 4.5.3 grey\r\n", b"450 later\r\n"])
+def test_other_deferrals_are_not_tried_again(talk, words):
+    rcpts, report, server = talk(limited(2, words), to=["a@f", "b@f", "c@f"])
+    assert [r[0] for r in rcpts] == ["r", "r", "s"] and report[0] == "K"
+    assert server.data == [WIRE]
+
+
+def test_a_server_that_always_has_too_many(talk):
+    """None is taken the second time: they wait."""
+    first = []
+    rcpts, report, server = talk(
+        {b"RCPT": lambda line: first.append(1) or (PLAIN if len(first) == 1 else b"452 many\r\n")},
+        to=["a@f", "b@f", "c@f"])
+    assert [r[0] for r in rcpts] == ["r", "s", "s"] and report[0] == "K"
+    assert rcpts[1] == "s127.0.0.1 does not like recipient.\nRemote host said: 452 many\n"
+    assert server.data == [WIRE, b".\r\n"]
+
+
+@pytest.mark.parametrize("verb, reply, letter, words", [
+    (b".", b"554 spam\r\n", "h", "127.0.0.1 failed after I sent the message.\nRemote host said: 554 spam\n"),
+    (b".", b"451 wait\r\n", "s", "127.0.0.1 failed after I sent the message.\nRemote host said: 451 wait\n"),
+    (b".", None, "s", "Connected to 127.0.0.1 but connection died. Possible duplicate! (#4.4.2)\n"),
+    (b"DATA", b"554 no\r\n", "h", "127.0.0.1 failed on DATA command.\nRemote host said: 554 no\n"),
+    (b"MAIL", b"554 no\r\n", "s", "127.0.0.1 does not like recipient.\nRemote host said: 452 4.5.3 too many\n"),
+    (b"MAIL", None, "s", "127.0.0.1 does not like recipient.\nRemote host said: 452 4.5.3 too many\n"),
+])
+def test_second_transaction_has_an_outcome_of_its_own(talk, verb, reply, letter, words):
+    """Who was taken by the first one stays delivered."""
+    replies = limited(1)
+    first = replies.get(verb, {b".": b"250 taken\r\n", b"DATA": b"354 go\r\n"}.get(verb))
+    count = []
+
+    def answer(what):
+        count.append(1)
+        if len(count) > 1:
+            return reply
+        return first(what) if callable(first) else first
+
+    replies[verb] = answer
+    rcpts, report, server = talk(replies, to=["a@f", "b@f"])
+    assert report == "K127.0.0.1 accepted message.\nRemote host said: 250 taken\n"
+    assert rcpts == ["r", letter + words]
+
+
+def test_pipelined_commands_come_in_groups(talk):
+    """And one of them never goes beyond what a socket's buffer takes."""
+    to = [f"{n:04}" + "x" * 500 + "@far.test" for n in range(100)]
+    _, report, server = talk(to=to)
+    assert report[0] == "K"
+    assert max(len(w) for w in server.writes) <= 8192 + 600
+    assert len(server.writes) < 20
+
+
+def test_lines_of_any_length_go_out_as_they_are(talk):
+    """Wrapping would break signatures; the server may refuse them."""
+    message = b"Subject: x\n\n" + b"a" * 998 + b"\n" + b"b" * 999 + b"\n." + b"c" * 100000 + b"\n"
+    _, report, server = talk(message=message)
+    assert report[0] == "K"
+    assert server.data == [message.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n") + b".\r\n"]
+
+
+@pytest.mark.parametrize("verb", [b"EHLO", b"MAIL", b"RCPT", b"DATA", b"."])
+@pytest.mark.parametrize("reply", [b"what?\r\n", b"\r\n", b"2\r\n", b"250-x\r\nnonsense\r\n",
+                                   pytest.param(b"250-x\r\n" * 40000, id="long")])
+def test_garbage_at_every_stage_is_deferred(talk, verb, reply):
+    _, report, server = talk({verb: reply})
+    if verb == b"EHLO":  # once more, with HELO
+        assert report[0] == "K" and server.connections == 2
+        return
+    assert report.startswith("Z" + CONNECTED + "it does not speak SMTP.")
+    if verb == b".":
+        assert "Possible duplicate! " in report
+
+
+@pytest.mark.parametrize("verb", [b"MAIL", b"RCPT", b"DATA", b"."])
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_421_is_for_now_at_every_stage(talk, verb, pipelining):
+    replies = {verb: b"421 shutting down\r\n"}
+    if not pipelining:
+        replies[b"EHLO"] = PLAIN
+    _, report, server = talk(replies)
+    assert report[0] == "Z" and report.endswith("Remote host said: 421 shutting down\n")
+    assert server.connections == 1
+
+
+def test_data_refused_after_good_recipients_is_theirs(instance, rspawn):
+    server = Server({b"DATA": b"554 no\r\n",
+                     b"RCPT": lambda line: b"451 wait\r\n" if b"b@f" in line else PLAIN})
+    instance.route(server)
+    rspawn.send(*rjob(1, [(0, b"a@f"), (1, b"b@f")]))
+    assert {n: letter for n, (letter, _) in rspawn.result()[1].items()} == {0: "D", 1: "Z"}
+    server.close()
+
+
+UTF8 = "Subject: ñ\n\nx\n".encode()
+
+
+@pytest.mark.parametrize("address, message, flag, has, want", [
+    ("ñ@f", MESSAGE, True, True, "K"),
+    ("ñ@f", MESSAGE, True, False, "D"),
+    ("ñ@f", MESSAGE, False, False, "K"),   # as qmail: eight bits, just sent
+    ("a@f", UTF8, True, True, "K"),
+    ("a@f", UTF8, True, False, "D"),
+    ("a@f", UTF8, False, False, "K"),
+    ("a@f", MESSAGE, True, False, "K"),    # nothing in it needs it
+])
+def test_internationalized_mail(instance, rspawn, address, message, flag, has, want):
+    server = Server({b"EHLO": b"250-fake\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n" if has else PLAIN})
+    instance.route(server)
+    rspawn.send(*rjob(1, [(0, address.encode())], message, smtputf8=flag))
+    letter, text = rspawn.result()[1][0]
+    assert letter == want
+    if want == "D":
+        assert text == "Connected to 127.0.0.1 but it takes no internationalized mail. (#5.6.7)\n"
+    elif has:
+        assert b" SMTPUTF8" in server.commands[1]
+    server.close()
+
+
+def test_body_parameter_of_the_job(instance, rspawn):
+    server = Server()
+    instance.route(server)
+    rspawn.send(*rjob(1, [(0, b"a@f")], body=b"8BITMIME"))
+    assert rspawn.result()[1][0][0] == "K"
+    assert server.commands[1] == b"MAIL FROM:<s@me.test> BODY=8BITMIME SIZE=35"
+    server.close()

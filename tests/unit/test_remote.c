@@ -1,10 +1,16 @@
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "lib/packet.h"
+#include "lib/route.h"
 #include "remote/encode.h"
 #include "remote/outcome.h"
 #include "remote/reply.h"
-#include "remote/route.h"
+#include "remote/settings.h"
 
 /* ---- replies ---- */
 
@@ -257,6 +263,71 @@ static void test_hosts_file(void **state)
 	assert_int_equal(route_hosts(text, VIEW("z"), ips, 2), 0);
 }
 
+/* ---- settings ---- */
+
+static void write_control(int homefd, const char *path, const char *text)
+{
+	int fd = openat(homefd, path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	size_t len = strlen(text);
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(write(fd, text, len), len);
+	close(fd);
+}
+
+static void remove_control(int homefd, const char *path)
+{
+	assert_int_equal(unlinkat(homefd, path, 0), 0);
+}
+
+/* RFC 5321 section 4.5.3.2, unless control files rule. */
+static void test_each_phase_has_its_time(void **state)
+{
+	char template[] = "/tmp/test_remote.XXXXXX";
+	struct settings set = { 0 };
+	int homefd;
+
+	(void)state;
+	assert_non_null(mkdtemp(template));
+	homefd = open(template, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(homefd, "control", 0700), 0);
+	assert_false(settings_renew(&set, homefd));
+	write_control(homefd, "control/me", "me.test\n");
+	assert_true(settings_renew(&set, homefd));
+	assert_string_equal(str_c(&set.helo), "me.test");
+	assert_int_equal(set.times.connect, 60 * 1000);
+	assert_int_equal(set.times.greeting, 300 * 1000);
+	assert_int_equal(set.times.command, 300 * 1000);
+	assert_int_equal(set.times.data, 120 * 1000);
+	assert_int_equal(set.times.block, 180 * 1000);
+	assert_int_equal(set.times.final, 600 * 1000);
+
+	/* What is there is seen at once, and when it goes, too. */
+	write_control(homefd, "control/timeoutremote", "7\n");
+	assert_true(settings_renew(&set, homefd));
+	assert_int_equal(set.times.connect, 60 * 1000);
+	assert_int_equal(set.times.greeting, 7000);
+	assert_int_equal(set.times.command, 7000);
+	assert_int_equal(set.times.data, 7000);
+	assert_int_equal(set.times.block, 7000);
+	assert_int_equal(set.times.final, 7000);
+	write_control(homefd, "control/timeoutconnect", "8\n");
+	assert_true(settings_renew(&set, homefd));
+	assert_int_equal(set.times.connect, 8000);
+	remove_control(homefd, "control/timeoutremote");
+	assert_true(settings_renew(&set, homefd));
+	assert_int_equal(set.times.greeting, 300 * 1000);
+	write_control(homefd, "control/timeoutconnect", "x\n");
+	assert_false(settings_renew(&set, homefd));
+	remove_control(homefd, "control/timeoutconnect");
+	remove_control(homefd, "control/me");
+	assert_false(settings_renew(&set, homefd));
+	settings_free(&set);
+	assert_int_equal(unlinkat(homefd, "control", AT_REMOVEDIR), 0);
+	close(homefd);
+	rmdir(template);
+}
+
 /* ---- outcomes ---- */
 
 static void test_outcome_of_each_recipient(void **state)
@@ -337,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_literals),
 		cmocka_unit_test(test_hosts_file),
+		cmocka_unit_test(test_each_phase_has_its_time),
 		cmocka_unit_test(test_outcome_of_each_recipient),
 		cmocka_unit_test(test_many_outcomes_fit_a_packet),
 	};

@@ -1,4 +1,4 @@
-#include "remote/route.h"
+#include "lib/route.h"
 
 /* The next field of a route; the colons of a literal are its own. */
 static struct view cut_field(struct view *rest)

@@ -1,5 +1,5 @@
-#ifndef REMOTE_ROUTE_H
-#define REMOTE_ROUTE_H
+#ifndef LIB_ROUTE_H
+#define LIB_ROUTE_H
 
 /*
  * Where mail for a host goes: control/smtproutes.
