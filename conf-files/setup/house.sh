@@ -27,17 +27,18 @@ put_file() {
 # house_programs HOUSE BIN: without what only a debugger reads, unless the
 # programs are for tests.
 house_programs() {
-	local house=$1 bin=$2 program
-	mkdir -p "$house/bin"
-	for program in "$bin"/*; do
-		if [ "$bin" = build/bin ]; then
-			strip -o "$house/bin/.new.$$" "$program"
-		else
-			cp -f "$program" "$house/bin/.new.$$"
-		fi
-		chmod 0755 "$house/bin/.new.$$"
-		mv -f "$house/bin/.new.$$" "$house/bin/${program##*/}"
-	done
+	local house=$1 bin=$2 program new="$1/bin/.new.$$"
+	mkdir -p "$new"
+	if [ "$bin" = build/bin ]; then
+		for program in "$bin"/*; do
+			strip -o "$new/${program##*/}" "$program"
+		done
+	else
+		cp "$bin"/* "$new"
+	fi
+	chmod 0755 "$new"/*
+	mv -f "$new"/* "$house/bin/"
+	rmdir "$new"
 	# Workers are not readable, so nobody can trace them.
 	for program in qmail-local qmail-remote; do
 		[ ! -e "$house/bin/$program" ] || chmod 0711 "$house/bin/$program"

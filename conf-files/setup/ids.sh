@@ -9,16 +9,13 @@ GROUPS_WANTED="qmail nofiles qmailq vchkpw"
 
 # The first of 64 numbers that no user or group has.
 free_ids() {
-	local base n taken
+	local base numbers
 	for ((base = 60600; base < 61100; base += 64)); do
-		taken=""
-		for ((n = base; n < base + 64; n++)); do
-			if getent passwd $n >/dev/null || getent group $n >/dev/null; then
-				taken=$n
-				break
-			fi
-		done
-		[ -z "$taken" ] && echo $base && return
+		numbers=$(seq "$base" $((base + 63)))
+		# shellcheck disable=SC2086
+		[ -n "$(getent passwd $numbers || true)" ] ||
+			[ -n "$(getent group $numbers || true)" ] ||
+			{ echo "$base" && return; }
 	done
 	fail "no 64 free user ids between 60600 and 61100"
 }
