@@ -21,6 +21,9 @@
 #define ACCEPT_PAUSE_MS 500
 /* A trigger that could not be pulled is pulled so much later. */
 #define TRIGGER_PAUSE_MS 1000
+/* Told to end, it stays for qmail-send so long, and looks so often. */
+#define LINGER_MS 10000
+#define LINGER_LOOK_MS 50
 
 /* ---- opening ---- */
 
@@ -126,6 +129,15 @@ static void stop(struct server *server)
 				      "shutting down");
 }
 
+/* A second request, or SIGINT, is meant for now. */
+static void end(struct server *server, int sig)
+{
+	if (sig == SIGINT || server->linger_until_ms)
+		stop(server);
+	else
+		server->linger_until_ms = clock_mono_ms() + LINGER_MS;
+}
+
 static void obey_signals(struct server *server)
 {
 	int sig;
@@ -134,7 +146,7 @@ static void obey_signals(struct server *server)
 		if (sig == SIGHUP)
 			load_delivery_ids(server);
 		else
-			stop(server);
+			end(server, sig);
 	}
 }
 
@@ -167,6 +179,30 @@ static int write_trigger(int homefd)
 	close(fd);
 	errno = error;
 	return result;
+}
+
+/* A qmail-send reads the trigger as long as it lives. */
+static bool send_runs(int homefd)
+{
+	int fd = openat(homefd, "queue/lock/trigger",
+			O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd == -1)
+		return false;
+	close(fd);
+	return true;
+}
+
+/*
+ * Whoever ends the whole house tells us and qmail-send at the same time. What
+ * that has under way may want to queue a forwarded message or a bounce, and
+ * would wait for another qmail-queued: so we end after it.
+ */
+static void linger(struct server *server)
+{
+	if (clock_mono_ms() >= server->linger_until_ms ||
+	    !send_runs(server->homefd))
+		stop(server);
 }
 
 /*
@@ -220,6 +256,8 @@ static void prepare(struct server *server, int64_t *deadline)
 	server->until_no = polls_add(polls, server->until_fd, POLLIN);
 	if (server->trigger_due)
 		polls_until(deadline, server->trigger_ms);
+	if (server->linger_until_ms && server->listener != -1)
+		polls_until(deadline, clock_mono_ms() + LINGER_LOOK_MS);
 	committers_prepare(&server->committers, polls, deadline);
 	for (struct client *client = server->clients; client;
 	     client = client->next)
@@ -234,6 +272,8 @@ static void act(struct server *server)
 		obey_signals(server);
 	if (server->until_fd != -1 && polls_ready(polls, server->until_no))
 		watch_until(server);
+	if (server->linger_until_ms)
+		linger(server);
 	committers_act(&server->committers, polls);
 	for (struct client *client = server->clients; client;
 	     client = client->next)

@@ -5,7 +5,8 @@
  * qmail-queued's loop: the socket, its clients, the committers, signals.
  *
  *	server_open(&server, &setup);
- *	server_run(&server);        until SIGTERM, or end of file on `until_fd`
+ *	server_run(&server);        until told to end, or end of file on
+ *	                            `until_fd`
  *	server_close(&server);
  *
  * Everything a client does to the queue is in queue/client.h.
@@ -43,7 +44,8 @@ struct server {
 	int64_t accept_ms;  /* not to accept before: descriptors are out */
 	int64_t noted_ms;   /* when a client's misbehaviour was last logged */
 	int64_t trigger_ms; /* not before, after a failure */
-	bool trigger_due;   /* messages have been accepted */
+	int64_t linger_until_ms; /* told to end, and staying; 0: not told */
+	bool trigger_due;        /* messages have been accepted */
 	struct polls polls;
 	size_t listener_no;
 	size_t signals_no;

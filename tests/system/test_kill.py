@@ -126,7 +126,8 @@ def handles_alarm(pid):
 
 def restart(house, service):
     """Let supervise start a service anew; the caller waits for its effect."""
-    house.svc("-t", service)
+    # SIGTERM lets qmail-queued stay for the qmail-send that runs.
+    house.svc("-i" if service == "qmail-queued" else "-t", service)
 
 
 # Their workers have experiments of their own: the fault is not for them.

@@ -1,6 +1,7 @@
 """qmail-queued, qmail-queue and the queue's tools, as they really run."""
 
 import os
+import pathlib
 import re
 import resource
 import shutil
@@ -562,6 +563,52 @@ def test_term_sends_away_who_has_not_finished(up):
     assert up.server.wait(20) == 0
     up.free()
     up.assert_empty()
+
+
+@pytest.fixture
+def reader(up):
+    """Somebody at the trigger, as long as a qmail-send runs."""
+    fd = os.open(up.queue / "lock/trigger", os.O_RDONLY | os.O_NONBLOCK)
+    yield fd
+    os.close(fd)
+
+
+def ignores_term(up):
+    """True once it has taken the signal, and takes messages all the same."""
+    up.server.terminate()
+    status = pathlib.Path(f"/proc/{up.pid()}/status")
+    wait_for(lambda: re.search(r"ShdPnd:\s0+$", status.read_text(), re.M), 20,
+             "SIGTERM to be taken")
+    return up.put() == 0
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_term_waits_for_qmail_send_unless_told_again(up, reader, sig):
+    assert ignores_term(up)
+    assert up.server.poll() is None
+    os.kill(up.pid(), sig)
+    assert up.server.wait(5) == 0
+
+
+def test_term_waits_no_longer_than_qmail_send_runs(up, reader):
+    assert ignores_term(up)
+    assert up.server.poll() is None
+    # The test's own copy is the last one.
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, reader)
+    os.close(null)
+    assert up.server.wait(5) == 0
+
+
+def test_int_waits_for_nobody(up, reader):
+    up.server.send_signal(signal.SIGINT)
+    assert up.server.wait(5) == 0
+
+
+@pytest.mark.soak
+def test_term_does_not_wait_for_ever(up, reader):
+    assert ignores_term(up)
+    assert up.server.wait(20) == 0
 
 
 @needs_strace
