@@ -84,17 +84,17 @@ qmail-newmrh.libs := -lcdb
 
 # queue/
 PROGS += qmail-queue qmail-queued qmail-qmake qmail-qstat qmail-qread
-qmail-qstat := queue/qmail-qstat queue/walk
-qmail-qread := queue/qmail-qread queue/walk
+qmail-qstat := queue/qmail-qstat queue/walk queue/logwalk
+qmail-qread := queue/qmail-qread queue/walk queue/logwalk
 qmail-qmake := queue/qmail-qmake
 qmail-queue := queue/qmail-queue queue/envelope
 qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
-	queue/request queue/received queue/slots queue/spool
+	queue/appender queue/handover queue/request queue/received queue/slots queue/spool
 
 # send/
 PROGS += qmail-send
 qmail-send := send/qmail-send send/bounce send/channel send/config send/finish \
-	send/log send/message send/names send/reports send/retry \
+	send/log send/logged send/message send/names send/reports send/retry \
 	send/schedule send/take send/verp send/work
 PROGS += qmail-start
 qmail-start := send/qmail-start send/syncmode

@@ -18,6 +18,16 @@ int durable_sync(int fd)
 	return result;
 }
 
+int durable_sync_data(int fd)
+{
+	int result;
+
+	do
+		result = fdatasync(fd);
+	while (result == -1 && errno == EINTR);
+	return result;
+}
+
 int durable_sync_dir(int dirfd, const char *path)
 {
 	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

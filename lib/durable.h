@@ -45,6 +45,8 @@ void durable_abort(struct durable *file); /* keeps errno */
 
 /* fsync through EINTR. -1 with errno; do not repeat. */
 int durable_sync(int fd) MUST_USE;
+/* fdatasync: for a file whose size and place on the disk do not change. */
+int durable_sync_data(int fd) MUST_USE;
 /* fsync the directory `path` below dirfd ("." for dirfd itself). */
 int durable_sync_dir(int dirfd, const char *path) MUST_USE;
 /* begin, write, commit: the whole content at once. */

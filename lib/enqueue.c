@@ -5,13 +5,13 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/qfile.h"
 #include "lib/record.h"
 #include "lib/spawn.h"
+#include "lib/usock.h"
 
 /* Bytes are sent when this many have gathered. */
 #define BUFFER_BYTES 32768
@@ -144,42 +144,11 @@ static bool wait_for(int fd, short events, int64_t deadline_ms)
 	}
 }
 
-/*
- * The address of the socket. A path through /proc is short whatever the
- * home's is (108 bytes are the limit), and needs no change of directory.
- */
-static struct sockaddr_un socket_address(int homefd)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d/%s",
-		 homefd, ENQUEUE_SOCKET);
-	return to;
-}
-
 /* Nobody listens yet (a restart), or everybody does at once. */
 static bool may_come_back(int error)
 {
 	return error == ENOENT || error == ECONNREFUSED || error == EAGAIN ||
 	       error == EINTR;
-}
-
-static int connect_once(int homefd)
-{
-	struct sockaddr_un to = socket_address(homefd);
-	int sock =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (sock == -1)
-		return -1;
-	if (connect(sock, (const struct sockaddr *)&to, sizeof(to)) == -1) {
-		int error = errno;
-
-		close(sock);
-		errno = error;
-		return -1;
-	}
-	return sock;
 }
 
 static int connect_code(int error)
@@ -193,7 +162,8 @@ static int connect_code(int error)
 
 static void connect_to_queue(struct enqueue *q, int homefd, int64_t deadline_ms)
 {
-	while ((q->sock = connect_once(homefd)) == -1) {
+	while ((q->sock = usock_connect(homefd, ENQUEUE_SOCKET, SOCK_STREAM)) ==
+	       -1) {
 		if (!may_come_back(errno) || clock_mono_ms() >= deadline_ms) {
 			enqueue_fail(q, connect_code(errno));
 			return;

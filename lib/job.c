@@ -369,15 +369,15 @@ static int seal(int fd)
 	return fd;
 }
 
-int job_memfd(int fd, uint64_t size)
+int job_memfd(int fd, uint64_t base, uint64_t size)
 {
 	int memfd = new_memfd();
-	off_t at = 0;
+	off_t at = (off_t)base;
 
 	if (memfd == -1)
 		return -1;
-	while ((uint64_t)at < size) {
-		uint64_t left = size - (uint64_t)at;
+	while ((uint64_t)at < base + size) {
+		uint64_t left = base + size - (uint64_t)at;
 		ssize_t got = sendfile(memfd, fd, &at,
 				       left < 1 << 30 ? left : 1 << 30);
 

@@ -110,7 +110,7 @@ int job_message_open(const struct job *job) MUST_USE;
  */
 ssize_t job_message_read(const struct job *job, void *to, size_t size,
 			 uint64_t offset) MUST_USE;
-/* A sealed memfd holding size bytes of fd from its offset 0. -1 with errno. */
-int job_memfd(int fd, uint64_t size) MUST_USE;
+/* A sealed memfd holding size bytes of fd from `base` on. -1 with errno. */
+int job_memfd(int fd, uint64_t base, uint64_t size) MUST_USE;
 
 #endif

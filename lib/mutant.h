@@ -16,6 +16,9 @@ enum mutant {
 	MUTANT_queue_syncs_other,   /* ... but something else */
 	MUTANT_queue_no_dir_sync,   /* nor, in posix mode, its folder */
 	MUTANT_queue_answers_first, /* answers and triggers, then syncs */
+	MUTANT_log_no_sync,         /* nor a segment of the log */
+	MUTANT_log_syncs_other,     /* ... but its folder */
+	MUTANT_spill_no_sync,       /* a record is let go, its file unsynced */
 	MUTANT_maildir_no_sync,     /* a message is not synced */
 	MUTANT_maildir_no_dir_sync, /* in posix mode its name in new/ is not */
 	MUTANT_maildir_syncs_early, /* in journal mode it is synced unnamed */

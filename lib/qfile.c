@@ -63,8 +63,11 @@ void qfile_writer_free(struct qfile_writer *w)
 
 static int flush(struct qfile_writer *w)
 {
-	int result = write_all(w->fd, str_view(&w->buffer));
+	int result;
 
+	if (w->fd == -1)
+		return 0;
+	result = write_all(w->fd, str_view(&w->buffer));
 	str_reset(&w->buffer);
 	return result;
 }
@@ -74,7 +77,7 @@ static int put(struct qfile_writer *w, struct view v)
 {
 	if (w->buffer.len + v.len > PIECE_BYTES && flush(w) == -1)
 		return -1;
-	if (v.len > PIECE_BYTES)
+	if (v.len > PIECE_BYTES && w->fd != -1)
 		return write_all(w->fd, v);
 	str_append(&w->buffer, v);
 	return 0;
@@ -151,15 +154,21 @@ int qfile_rewrite_footer(struct qfile_writer *w, uint64_t id)
 	char footer[QFILE_FOOTER_BYTES];
 
 	format_footer(w, id, footer);
+	if (w->fd == -1) {
+		str_truncate(&w->buffer, w->message_len + w->envelope_len);
+		str_append(&w->buffer, view_make(footer, sizeof(footer)));
+		return 0;
+	}
 	return pwrite_all(w->fd, footer, sizeof(footer),
 			  w->message_len + w->envelope_len);
 }
 
-int qfile_mark(int fd, uint64_t state_offset, enum qfile_state state)
+int qfile_mark(const struct qfile *q, uint64_t state_offset,
+	       enum qfile_state state)
 {
 	char byte = (char)state;
 
-	return pwrite_all(fd, &byte, 1, state_offset);
+	return pwrite_all(q->fd, &byte, 1, q->base + state_offset);
 }
 
 /* ---- reading ---- */
@@ -281,14 +290,16 @@ static enum qfile_result load(struct qfile *q, uint64_t size)
 		return QFILE_EMPTY;
 	if (size < sizeof(footer))
 		return QFILE_BAD;
-	result = read_at(q->fd, footer, sizeof(footer), size - sizeof(footer));
+	result = read_at(q->fd, footer, sizeof(footer),
+			 q->base + size - sizeof(footer));
 	if (result == QFILE_OK)
 		result = read_footer(q, footer, size, &envelope_len,
 				     &envelope_crc);
 	if (result != QFILE_OK)
 		return result;
 	str_reserve(&q->envelope, envelope_len);
-	result = read_at(q->fd, q->envelope.p, envelope_len, q->message_len);
+	result = read_at(q->fd, q->envelope.p, envelope_len,
+			 q->base + q->message_len);
 	if (result != QFILE_OK)
 		return result;
 	q->envelope.len = envelope_len;
@@ -326,7 +337,7 @@ void qfile_close(struct qfile *q)
 {
 	int error = errno;
 
-	if (q->fd != -1)
+	if (q->fd != -1 && !q->borrowed)
 		close(q->fd);
 	str_free(&q->envelope);
 	*q = (struct qfile){ .fd = -1 };
@@ -357,23 +368,78 @@ enum qfile_result qfile_parse(struct qfile *q, struct view content)
 	return result;
 }
 
-enum qfile_result qfile_check_message(const struct qfile *q)
+enum qfile_result qfile_open_at(struct qfile *q, int fd, uint64_t base,
+				uint64_t length)
+{
+	enum qfile_result result;
+
+	*q = (struct qfile){ .fd = fd, .borrowed = true, .base = base };
+	result = load(q, length);
+	if (result == QFILE_EMPTY)
+		result = QFILE_BAD;
+	if (result != QFILE_OK)
+		qfile_close(q);
+	return result;
+}
+
+void qfile_borrow(struct qfile *q, int fd, uint64_t base)
+{
+	q->fd = fd;
+	q->borrowed = true;
+	q->base = base;
+}
+
+enum qfile_result qfile_read(const struct qfile *q, char *to, size_t size,
+			     uint64_t at)
+{
+	return read_at(q->fd, to, size, q->base + at);
+}
+
+/* The message, piece by piece, into a writer; OK, BAD or ERROR. */
+static enum qfile_result read_message(const struct qfile *q,
+				      struct qfile_writer *w)
 {
 	char piece[PIECE_BYTES];
-	uint32_t crc = CRC32C_START;
-	uint64_t at = 0;
 
-	while (at < q->message_len) {
-		uint64_t left = q->message_len - at;
+	while (w->message_len < q->message_len) {
+		uint64_t left = q->message_len - w->message_len;
 		size_t size = left < sizeof(piece) ? left : sizeof(piece);
-		enum qfile_result result = read_at(q->fd, piece, size, at);
+		enum qfile_result result =
+			qfile_read(q, piece, size, w->message_len);
 
 		if (result != QFILE_OK)
 			return result;
-		crc = crc32c(crc, view_make(piece, size));
-		at += size;
+		if (qfile_write_message(w, view_make(piece, size)) == -1)
+			return QFILE_ERROR;
+		if (w->fd == -1)
+			str_reset(&w->buffer); /* only its sum is wanted */
 	}
-	return crc == q->message_crc ? QFILE_OK : QFILE_BAD;
+	return w->message_crc == q->message_crc ? QFILE_OK : QFILE_BAD;
+}
+
+enum qfile_result qfile_check_message(const struct qfile *q)
+{
+	struct qfile_writer w;
+	enum qfile_result result;
+
+	qfile_writer_init(&w, -1);
+	result = read_message(q, &w);
+	qfile_writer_free(&w);
+	return result;
+}
+
+enum qfile_result qfile_copy(const struct qfile *q, int to_fd, uint64_t id)
+{
+	struct qfile_writer w;
+	enum qfile_result result;
+
+	qfile_writer_init(&w, to_fd);
+	result = read_message(q, &w);
+	if (result == QFILE_OK &&
+	    qfile_write_envelope(&w, str_view(&q->envelope), id) == -1)
+		result = QFILE_ERROR;
+	qfile_writer_free(&w);
+	return result;
 }
 
 static enum qfile_state state_of(char byte)
@@ -424,6 +490,17 @@ bool qfile_next(const struct qfile *q, struct qfile_cursor *at,
 		return true;
 	}
 	return false;
+}
+
+bool qfile_is_delivered(const struct qfile *q)
+{
+	struct qfile_cursor at = { 0 };
+	struct qfile_recipient rcpt;
+
+	while (qfile_next(q, &at, &rcpt))
+		if (rcpt.state != QFILE_DELIVERED)
+			return false;
+	return true;
 }
 
 bool qfile_find(const struct qfile *q, uint64_t type, struct view *value)

@@ -12,6 +12,9 @@
  *	qfile_write_footer(&w, id);                   now all is in the file
  *	qfile_writer_free(&w);
  *
+ * With fd -1 nothing is written: the buffer holds the image of the file, for
+ * the log (lib/qlog.h), until a descriptor is set.
+ *
  * Reading (qmail-send, qmail-qread):
  *
  *	if (qfile_open(&q, dirfd, path) == QFILE_OK)
@@ -58,7 +61,7 @@ enum qfile_state {
 /* ---- writing ---- */
 
 struct qfile_writer {
-	int fd;            /* borrowed */
+	int fd;            /* borrowed; -1: all of it stays in the buffer */
 	struct str buffer; /* not yet written; nothing after the footer */
 	uint64_t message_len;
 	uint32_t message_crc;
@@ -91,7 +94,9 @@ enum qfile_result {
 };
 
 struct qfile {
-	int fd; /* read-write, close-on-exec */
+	int fd;        /* read-write, close-on-exec */
+	bool borrowed; /* the descriptor: it is not closed here */
+	uint64_t base; /* where in it the message begins; 0 in a file */
 	uint64_t id;
 	uint64_t message_len;
 	uint32_t message_crc;
@@ -105,7 +110,7 @@ struct qfile_recipient {
 	struct view address;    /* into the envelope */
 	struct view notify;     /* empty when absent */
 	struct view orcpt;
-	uint64_t state_offset; /* in the file, for qfile_mark() */
+	uint64_t state_offset; /* from the message's begin, for qfile_mark() */
 };
 
 /* Opens, reads footer and envelope, checks both. Not the message. */
@@ -113,11 +118,31 @@ enum qfile_result qfile_open(struct qfile *q, int dirfd,
 			     const char *path) MUST_USE;
 void qfile_close(struct qfile *q);
 
-/* The same on bytes in memory (fuzzing); q->fd is -1, *q borrows nothing. */
+/* The same on bytes in memory; q->fd is -1, *q borrows nothing. */
 enum qfile_result qfile_parse(struct qfile *q, struct view content) MUST_USE;
+
+/*
+ * The same on `length` bytes at `base` of a larger file, a segment of the
+ * log, whose descriptor stays the caller's and open. ERROR, BAD or OK.
+ */
+enum qfile_result qfile_open_at(struct qfile *q, int fd, uint64_t base,
+				uint64_t length) MUST_USE;
+
+/* After qfile_parse(): those bytes lie at `base` of fd, the caller's. */
+void qfile_borrow(struct qfile *q, int fd, uint64_t base);
 
 /* Read and check the whole message against its checksum. */
 enum qfile_result qfile_check_message(const struct qfile *q) MUST_USE;
+/* Exactly size bytes of the message, from `at`. BAD: it ends before. */
+enum qfile_result qfile_read(const struct qfile *q, char *to, size_t size,
+			     uint64_t at) MUST_USE;
+/*
+ * Write all of it, checked on the way, states as they are in memory, to an
+ * empty file, with another id if that has to be. OK, BAD, or ERROR with
+ * errno: then that file is worth nothing.
+ */
+enum qfile_result qfile_copy(const struct qfile *q, int to_fd,
+			     uint64_t id) MUST_USE;
 
 /* Walk recipients; start with *at = { 0 }. false at the end. */
 struct qfile_cursor {
@@ -127,6 +152,9 @@ struct qfile_cursor {
 bool qfile_next(const struct qfile *q, struct qfile_cursor *at,
 		struct qfile_recipient *rcpt);
 
+/* Is there nobody who waits, and nobody who failed? */
+bool qfile_is_delivered(const struct qfile *q);
+
 /*
  * A message-level record, e.g. QFILE_BODY; false when absent. They stand
  * before the first recipient; the UID and PID are behind the sender.
@@ -134,6 +162,7 @@ bool qfile_next(const struct qfile *q, struct qfile_cursor *at,
 bool qfile_find(const struct qfile *q, uint64_t type, struct view *value);
 
 /* Write one state byte. -1 with errno. */
-int qfile_mark(int fd, uint64_t state_offset, enum qfile_state state) MUST_USE;
+int qfile_mark(const struct qfile *q, uint64_t state_offset,
+	       enum qfile_state state) MUST_USE;
 
 #endif

@@ -96,6 +96,18 @@ static enum qformat_result apply_queuesync(int homefd, struct qformat *format)
 	return result == CONTROL_ERROR ? QFORMAT_ERROR : QFORMAT_OK;
 }
 
+/* control/queuelog with a 0 makes every message a file at once. */
+static enum qformat_result apply_queuelog(int homefd, struct qformat *format)
+{
+	struct str value = { 0 };
+	enum control_result result = control_line(homefd, "queuelog", &value);
+
+	format->files_only =
+		result == CONTROL_OK && view_eq(str_view(&value), VIEW("0"));
+	str_free(&value);
+	return result == CONTROL_ERROR ? QFORMAT_ERROR : QFORMAT_OK;
+}
+
 enum qformat_result qformat_load(int homefd, struct qformat *format)
 {
 	struct str text = { 0 };
@@ -114,6 +126,8 @@ enum qformat_result qformat_load(int homefd, struct qformat *format)
 	}
 	if (result == QFORMAT_OK)
 		result = apply_queuesync(homefd, format);
+	if (result == QFORMAT_OK)
+		result = apply_queuelog(homefd, format);
 	error = errno;
 	str_free(&text);
 	errno = error;
@@ -260,6 +274,7 @@ static int make_folders(int homefd, uint64_t split)
 {
 	if (make_folder(homefd, "queue", 0755) == -1 ||
 	    make_folder(homefd, "queue/bad", 0770) == -1 ||
+	    make_folder(homefd, "queue/log", 0770) == -1 ||
 	    make_folder(homefd, "queue/socket", 0755) == -1 ||
 	    make_folder(homefd, "queue/lock", 0711) == -1 ||
 	    make_shards(homefd, "pid", 0700, split) == -1 ||

@@ -21,6 +21,7 @@ enum qsync {
 struct qformat {
 	uint64_t split;
 	enum qsync sync;
+	bool files_only; /* control/queuelog forbids the log */
 	char identity[QFORMAT_IDENTITY_BYTES + 1];
 };
 
@@ -31,7 +32,10 @@ enum qformat_result {
 	QFORMAT_ERROR,  /* unreadable (errno), or EINVAL: it makes no sense */
 };
 
-/* homefd as in lib/home.h. control/queuesync is taken into account. */
+/*
+ * homefd as in lib/home.h. control/queuesync and control/queuelog are taken
+ * into account.
+ */
 enum qformat_result qformat_load(int homefd, struct qformat *format) MUST_USE;
 
 /* Parse the text of queue/format alone (for the fuzzer and for load). */

@@ -102,6 +102,7 @@ static const struct call calls[] = {
 	{ IO, __NR_write },
 	{ IO, __NR_writev },
 	{ IO, __NR_pwrite64 },
+	{ IO, __NR_pwritev },
 	{ IO, __NR_sendfile },
 	{ IO, __NR_lseek },
 	{ IO, __NR_fcntl },

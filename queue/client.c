@@ -16,6 +16,8 @@
 
 /* Clients' misbehaviour is logged this often at most. */
 #define NOTE_EVERY_MS 1000
+/* Of an image: the footer, and the records that are ours. */
+#define LOGGED_OTHER_BYTES 256
 
 /* ---- answers ---- */
 
@@ -170,6 +172,32 @@ static void write_received(struct client *client)
 		fail(client, ENQUEUE_CODE_WRITE, "write a message");
 }
 
+static bool may_be_logged(struct server *server)
+{
+	return server->has_log && !server->spool.format.files_only &&
+	       handover_takes_records(&server->handover);
+}
+
+/* What has come so far goes to a file from here on. False: it has failed. */
+static bool become_file(struct client *client)
+{
+	if (spool_create(&client->server->spool, &client->file) == 0)
+		return true;
+	fail(client, ENQUEUE_CODE_CREATE, "create a file in queue/pid");
+	return false;
+}
+
+/* In memory as long as it fits a record of the log. False: it has failed. */
+static bool make_room(struct client *client, size_t more)
+{
+	const struct spool_file *file = &client->file;
+
+	return file->exists ||
+	       file->writer.buffer.len + more + LOGGED_OTHER_BYTES <=
+		       QLOG_IMAGE_MAX ||
+	       become_file(client);
+}
+
 static void begin(struct client *client)
 {
 	struct spool *spool = &client->server->spool;
@@ -178,10 +206,9 @@ static void begin(struct client *client)
 		fail(client, ENQUEUE_CODE_QUEUE_DIR, "find space in the queue");
 		return;
 	}
-	if (spool_create(spool, &client->file) == -1) {
-		fail(client, ENQUEUE_CODE_CREATE, "create a file in queue/pid");
+	spool_begin(&client->file);
+	if (!may_be_logged(client->server) && !become_file(client))
 		return;
-	}
 	write_received(client);
 	if (client->phase == CLIENT_TALKING &&
 	    !answer(client->sock, ENQUEUE_GO, VIEW("")))
@@ -190,7 +217,8 @@ static void begin(struct client *client)
 
 static void take_message(struct client *client, struct view bytes)
 {
-	if (qfile_write_message(&client->file.writer, bytes) == -1)
+	if (make_room(client, bytes.len) &&
+	    qfile_write_message(&client->file.writer, bytes) == -1)
 		fail(client, ENQUEUE_CODE_WRITE, "write a message");
 }
 
@@ -220,6 +248,8 @@ static void take_records(struct client *client, struct view records)
 {
 	int result;
 
+	if (!make_room(client, records.len))
+		return;
 	if (client->sender_written)
 		result = qfile_write_records(&client->file.writer, records);
 	else
@@ -231,7 +261,7 @@ static void take_records(struct client *client, struct view records)
 /* The file is as durable as it gets, or never will be. */
 static void committed(struct commit *commit, int error)
 {
-	struct client *client = (struct client *)commit;
+	struct client *client = commit->owner;
 
 	client->phase = CLIENT_TALKING;
 	if (error) {
@@ -241,23 +271,70 @@ static void committed(struct commit *commit, int error)
 	}
 	spool_accept(&client->file);
 	answer_number(client->sock, ENQUEUE_DONE_ID, client->file.id, "");
-	client->server->trigger_due = true;
+	server_tell_file(client->server, client->file.id);
 	leave(client);
+}
+
+/* The same for a record of the log. */
+static void logged(struct append *append, int error)
+{
+	struct client *client = append->owner;
+
+	client->phase = CLIENT_TALKING;
+	if (error) {
+		errno = error;
+		fail(client, ENQUEUE_CODE_WRITE, "sync a message");
+		return;
+	}
+	answer_number(client->sock, ENQUEUE_DONE_ID, client->file.id, "");
+	handover_record(&client->server->handover, append);
+	leave(client);
+}
+
+/* False: the log does not take it, and nothing has happened. */
+static bool append_to_log(struct client *client)
+{
+	struct server *server = client->server;
+	struct spool_file *file = &client->file;
+
+	if (!may_be_logged(server))
+		return false;
+	file->id = spool_id(&server->spool);
+	if (file->id == 0 ||
+	    qfile_rewrite_footer(&file->writer, file->id) == -1)
+		return false;
+	client->append.done = logged;
+	client->append.owner = client;
+	if (appender_append(&server->appender, str_view(&file->writer.buffer),
+			    file->id, &client->append) == -1) {
+		str_truncate(&file->writer.buffer,
+			     file->writer.buffer.len - QFILE_FOOTER_BYTES);
+		return false;
+	}
+	client->phase = CLIENT_COMMITTING;
+	return true;
 }
 
 static void take_end(struct client *client)
 {
 	struct server *server = client->server;
 
+	if (!client->file.exists &&
+	    (append_to_log(client) || !become_file(client)))
+		return;
 	if (spool_publish(&server->spool, &client->file) == -1) {
 		fail(client, ENQUEUE_CODE_LINK,
 		     "move a message into queue/new");
 		return;
 	}
 	client->phase = CLIENT_COMMITTING;
-	client->commit.fd = client->file.writer.fd;
-	client->commit.shard = client->file.id % server->spool.format.split;
-	client->commit.done = committed;
+	client->commit = (struct commit){
+		.kind = COMMIT_FILE,
+		.fd = client->file.writer.fd,
+		.shard = client->file.id % server->spool.format.split,
+		.done = committed,
+		.owner = client,
+	};
 	committers_submit(&server->committers, &client->commit);
 }
 

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "lib/polls.h"
+#include "queue/appender.h"
 #include "queue/committer.h"
 #include "queue/request.h"
 #include "queue/slots.h"
@@ -29,7 +30,8 @@ enum client_phase {
 };
 
 struct client {
-	struct commit commit; /* first, so that a commit is its client */
+	struct commit commit;
+	struct append append;
 	struct client *next;
 	struct server *server;
 	enum client_phase phase;

@@ -11,13 +11,18 @@
 #include "lib/die.h"
 #include "lib/durable.h"
 #include "lib/mutant.h"
+#include "lib/out.h"
 #include "lib/packet.h"
+#include "lib/qlog.h"
 #include "lib/record.h"
 #include "lib/sandbox.h"
 #include "lib/spawn.h"
 
 /* One that dies at once is not started more often than this. */
 #define RESTART_MS 1000
+/* The kind and the shard. */
+#define REQUEST_BYTES 16
+#define PREPARE_BYTES 65536
 
 /* ---- in the committer ---- */
 
@@ -37,19 +42,62 @@ static int sync_folder(uint64_t shard)
 	return durable_sync_dir(CHILD_HOME, path);
 }
 
-/* Sync once; a failed sync is never repeated. Returns 0 or errno. */
+/* Sync once; a failed sync is never repeated. */
+static int sync_file(int fd, uint64_t shard, enum qsync sync)
+{
+	if (MUTANT(queue_syncs_other))
+		return sync_folder(shard);
+	if (!MUTANT(queue_no_sync) && durable_sync(fd) == -1)
+		return -1;
+	if (sync == QSYNC_POSIX && !MUTANT(queue_no_dir_sync))
+		return sync_folder(shard);
+	return 0;
+}
+
+static int sync_segment(int fd)
+{
+	if (MUTANT(log_no_sync))
+		return 0;
+	if (MUTANT(log_syncs_other))
+		return durable_sync_dir(CHILD_HOME, QLOG_FOLDER);
+	return durable_sync_data(fd);
+}
+
+/* All of its blocks are there, written and synced, before it is used. */
+static int prepare_segment(int fd)
+{
+	static const char zeros[PREPARE_BYTES];
+
+	if (ftruncate(fd, 0) == -1)
+		return -1;
+	for (uint64_t at = 0; at < QLOG_SEGMENT_BYTES; at += sizeof(zeros))
+		if (write_all(fd, view_make(zeros, sizeof(zeros))) == -1)
+			return -1;
+	if (durable_sync(fd) == -1)
+		return -1;
+	return durable_sync_dir(CHILD_HOME, QLOG_FOLDER);
+}
+
+/* Returns 0 or errno. */
 static int commit_one(struct view request, int fd, enum qsync sync)
 {
-	if (request.len != 8 || fd == -1)
-		return EPROTO;
-	if (MUTANT(queue_syncs_other))
-		return sync_folder(le64_read(request.p)) == -1 ? errno : 0;
-	if (!MUTANT(queue_no_sync) && durable_sync(fd) == -1)
+	int result = -1;
+
+	errno = EPROTO;
+	if (request.len != REQUEST_BYTES || fd == -1)
 		return errno;
-	if (sync == QSYNC_POSIX && !MUTANT(queue_no_dir_sync) &&
-	    sync_folder(le64_read(request.p)) == -1)
-		return errno;
-	return 0;
+	switch (le64_read(request.p)) {
+	case COMMIT_FILE:
+		result = sync_file(fd, le64_read(request.p + 8), sync);
+		break;
+	case COMMIT_LOG:
+		result = sync_segment(fd);
+		break;
+	case COMMIT_PREPARE:
+		result = prepare_segment(fd);
+		break;
+	}
+	return result == -1 ? errno : 0;
 }
 
 static noreturn void serve(enum qsync sync)
@@ -96,16 +144,18 @@ static int keep_descriptors(const struct committers *c, int sock)
 	return close_range(CHILD_FDS, ~0U, 0);
 }
 
-/* It syncs what it is handed and, in posix mode, the folder of that. */
+/* It syncs what it is handed and the folder of that. */
 static int confine(void)
 {
-	const struct landlock_path folders = { CHILD_HOME, "queue/new",
-					       LANDLOCK_READ };
+	const struct landlock_path folders[] = {
+		{ CHILD_HOME, "queue/new", LANDLOCK_READ },
+		{ CHILD_HOME, QLOG_FOLDER, LANDLOCK_READ },
+	};
 	const struct sandbox sandbox = {
 		.name = "committer",
 		.calls = SANDBOX_IO | SANDBOX_FILES_READ,
-		.paths = &folders,
-		.path_count = 1,
+		.paths = folders,
+		.path_count = COUNT_OF(folders),
 		.max_fds = 16,
 		.quiet = true,
 	};
@@ -201,9 +251,10 @@ static void lose(struct committer *one)
 
 static void hand_over(struct committer *one, struct commit *commit)
 {
-	char request[8];
+	char request[REQUEST_BYTES];
 
-	le64_write(request, commit->shard);
+	le64_write(request, commit->kind);
+	le64_write(request + 8, commit->shard);
 	one->at = commit;
 	if (packet_send(one->sock, view_make(request, sizeof(request)),
 			commit->fd) != PACKET_OK)

@@ -13,7 +13,8 @@
  *	committers_close(&c);
  *
  * One gets a file's descriptor with the shard of its folder, syncs it, in
- * posix mode the folder too, and answers with errno. It does one at a time;
+ * posix mode the folder too, and answers with errno. For the log it syncs a
+ * segment's data, or makes a new segment. It does one at a time;
  * commits beyond their number wait in line. One that dies fails the commit
  * it was at (EIO) and is started again. They end when their socket closes,
  * hold queue/socket/lock as long as they live, and keep no other descriptor
@@ -26,11 +27,19 @@
 #include "lib/polls.h"
 #include "lib/qformat.h"
 
+enum commit_kind {
+	COMMIT_FILE,    /* fsync, in posix mode its folder too */
+	COMMIT_LOG,     /* fdatasync: a segment keeps its size */
+	COMMIT_PREPARE, /* fill a new segment with zeros; sync it, its folder */
+};
+
 struct commit {
+	enum commit_kind kind;
 	int fd;
-	uint64_t shard;
+	uint64_t shard; /* of a FILE */
 	/* error: 0, or the errno of what failed. */
 	void (*done)(struct commit *commit, int error);
+	void *owner;         /* for done() */
 	struct commit *next; /* while in line */
 };
 

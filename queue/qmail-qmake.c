@@ -35,6 +35,7 @@ static const struct place {
 	{ "queue/mess", "qmailq", "qmailq", 0770, true },
 	{ "queue/bounce", "qmails", "qmails", 0700, true },
 	{ "queue/bad", "qmailq", "qmailq", 0770, false },
+	{ "queue/log", "qmailq", "qmailq", 0770, false },
 	{ "queue/socket", "qmailq", "qmailq", 0755, false },
 	{ "queue/lock", ROOT, ROOT, 0711, false },
 	{ "queue/lock/trigger", "qmails", "qmailq", 0620, false },

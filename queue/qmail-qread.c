@@ -18,6 +18,7 @@
 #include "lib/qfile.h"
 #include "lib/qformat.h"
 #include "lib/rewrite.h"
+#include "queue/logwalk.h"
 #include "queue/walk.h"
 
 struct reader {
@@ -108,10 +109,19 @@ static void complain(struct reader *r, struct walk *walk, const char *what)
 	r->failed = true;
 }
 
-static void list_one(struct reader *r, struct walk *walk)
+static void list_file(struct reader *r, struct qfile *q)
 {
 	struct qfile_cursor at = { 0 };
 	struct qfile_recipient rcpt;
+
+	put_message(r, q);
+	while (qfile_next(q, &at, &rcpt))
+		put_recipient(r, &rcpt);
+	qfile_close(q);
+}
+
+static void list_one(struct reader *r, struct walk *walk)
+{
 	struct qfile q;
 
 	switch (qfile_open(&q, r->homefd, str_c(&walk->path))) {
@@ -131,10 +141,7 @@ static void list_one(struct reader *r, struct walk *walk)
 		r->failed = true;
 		return;
 	}
-	put_message(r, &q);
-	while (qfile_next(&q, &at, &rcpt))
-		put_recipient(r, &rcpt);
-	qfile_close(&q);
+	list_file(r, &q);
 }
 
 static void list(struct reader *r, const char *folder)
@@ -149,6 +156,19 @@ static void list(struct reader *r, const char *folder)
 	if (result == WALK_ERROR)
 		die_errno(EXIT_RETRY, "cannot read %s", str_c(&walk.path));
 	walk_close(&walk);
+}
+
+static void list_log(struct reader *r)
+{
+	struct logwalk walk = { .homefd = r->homefd };
+	enum walk_result result;
+	struct qfile q;
+
+	while ((result = logwalk_next(&walk, &q)) == WALK_FOUND)
+		list_file(r, &q);
+	if (result == WALK_ERROR)
+		die_errno(EXIT_RETRY, "cannot read %s", str_c(&walk.path));
+	logwalk_close(&walk);
 }
 
 int main(int argc, char **argv)
@@ -170,6 +190,7 @@ int main(int argc, char **argv)
 		die_errno(EXIT_RETRY, "cannot read control/%s", file);
 	out_init(&r.out, STDOUT_FILENO, space, sizeof(space), -1);
 	list(&r, "new");
+	list_log(&r);
 	list(&r, "mess");
 	if (out_flush(&r.out) == -1)
 		die_errno(EXIT_RETRY, "cannot write");

@@ -13,6 +13,7 @@
 #include "lib/home.h"
 #include "lib/out.h"
 #include "lib/qformat.h"
+#include "queue/logwalk.h"
 #include "queue/walk.h"
 
 static uint64_t count(int homefd, uint64_t split, const char *folder)
@@ -28,6 +29,24 @@ static uint64_t count(int homefd, uint64_t split, const char *folder)
 	if (result == WALK_ERROR)
 		die_errno(EXIT_RETRY, "cannot read %s", str_c(&walk.path));
 	walk_close(&walk);
+	return messages;
+}
+
+/* Accepted, and in qmail-send's hands, but not a file yet. */
+static uint64_t count_log(int homefd)
+{
+	struct logwalk walk = { .homefd = homefd };
+	uint64_t messages = 0;
+	enum walk_result result;
+	struct qfile file;
+
+	while ((result = logwalk_next(&walk, &file)) == WALK_FOUND) {
+		messages++;
+		qfile_close(&file);
+	}
+	if (result == WALK_ERROR)
+		die_errno(EXIT_RETRY, "cannot read %s", str_c(&walk.path));
+	logwalk_close(&walk);
 	return messages;
 }
 
@@ -50,7 +69,8 @@ int main(int argc, char **argv)
 		die(EXIT_RETRY, "cannot use queue/format");
 	/* In this order: a message on its way is counted twice, not lost. */
 	waiting = count(homefd, format.split, "new");
-	taken = count(homefd, format.split, "mess");
+	taken = count_log(homefd);
+	taken += count(homefd, format.split, "mess");
 	str_appendf(&text,
 		    "messages in queue: %lu\n"
 		    "messages in queue but not yet preprocessed: %lu\n",

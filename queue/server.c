@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/control.h"
 #include "lib/die.h"
+#include "lib/handover.h"
 #include "lib/sig.h"
 #include "queue/client.h"
 
@@ -70,6 +71,22 @@ static void load_delivery_ids(struct server *server)
 	str_free(&text);
 }
 
+/* Without the log, or nobody to hand it to, every message is a file. */
+static void open_log(struct server *server)
+{
+	if (handover_open(&server->handover, &server->appender,
+			  server->ids->single ? server->ids->single_uid
+					      : server->slots.send_uid,
+			  !server->spool.format.files_only) == -1)
+		warn_errno("cannot listen at %s", HANDOVER_SOCKET);
+	server->has_log = appender_open(&server->appender, server->homefd,
+					&server->committers) == 0;
+	if (!server->has_log)
+		warn_errno("cannot use " QLOG_FOLDER);
+	if (server->appender.latest_id > server->spool.last_id)
+		server->spool.last_id = server->appender.latest_id;
+}
+
 void server_open(struct server *server, const struct qformat *format)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
@@ -85,6 +102,7 @@ void server_open(struct server *server, const struct qformat *format)
 	if (committers_open(&server->committers, server->committer_count,
 			    server->homefd, server->lockfd, format->sync) == -1)
 		die(EXIT_RETRY, "cannot start any committer");
+	open_log(server);
 	server->listener = listen_at(ENQUEUE_SOCKET);
 	if (server->listener == -1)
 		die_errno(EXIT_RETRY, "cannot listen at %s", ENQUEUE_SOCKET);
@@ -225,6 +243,12 @@ static void pull_trigger(struct server *server)
 	server->trigger_ms = clock_mono_ms() + TRIGGER_PAUSE_MS;
 }
 
+void server_tell_file(struct server *server, uint64_t id)
+{
+	if (!handover_file(&server->handover, id))
+		server->trigger_due = true;
+}
+
 static void free_gone_clients(struct server *server)
 {
 	struct client **at = &server->clients;
@@ -258,7 +282,9 @@ static void prepare(struct server *server, int64_t *deadline)
 		polls_until(deadline, server->trigger_ms);
 	if (server->linger_until_ms && server->listener != -1)
 		polls_until(deadline, clock_mono_ms() + LINGER_LOOK_MS);
+	appender_flush(&server->appender);
 	committers_prepare(&server->committers, polls, deadline);
+	handover_prepare(&server->handover, polls);
 	for (struct client *client = server->clients; client;
 	     client = client->next)
 		client_prepare(client, polls, deadline);
@@ -275,6 +301,7 @@ static void act(struct server *server)
 	if (server->linger_until_ms)
 		linger(server);
 	committers_act(&server->committers, polls);
+	handover_act(&server->handover, polls);
 	for (struct client *client = server->clients; client;
 	     client = client->next)
 		client_act(client, polls);
@@ -287,7 +314,8 @@ static void act(struct server *server)
 
 void server_run(struct server *server)
 {
-	while (server->listener != -1 || server->clients) {
+	while (server->listener != -1 || server->clients ||
+	       !appender_is_idle(&server->appender)) {
 		int64_t deadline = POLLS_NEVER;
 
 		prepare(server, &deadline);
@@ -299,7 +327,9 @@ void server_run(struct server *server)
 
 void server_close(struct server *server)
 {
+	handover_close(&server->handover);
 	committers_close(&server->committers);
+	appender_close(&server->appender);
 	slots_free(&server->slots);
 	polls_free(&server->polls);
 	close(server->signals);

@@ -2,7 +2,8 @@
 #define QUEUE_SERVER_H
 
 /*
- * qmail-queued's loop: the socket, its clients, the committers, signals.
+ * qmail-queued's loop: the socket, its clients, the committers, the log, the
+ * connection to qmail-send, signals.
  *
  *	server_open(&server, &setup);
  *	server_run(&server);        until told to end, or end of file on
@@ -17,7 +18,9 @@
 #include "lib/enqueue.h"
 #include "lib/ids.h"
 #include "lib/polls.h"
+#include "queue/appender.h"
 #include "queue/committer.h"
+#include "queue/handover.h"
 #include "queue/slots.h"
 #include "queue/spool.h"
 
@@ -37,6 +40,9 @@ struct server {
 	struct spool spool;
 	struct slots slots;
 	struct committers committers;
+	bool has_log;
+	struct appender appender;
+	struct handover handover;
 	struct client
 		*clients; /* a list; those that are gone too, for a while */
 	int listener;     /* -1: stopping */
@@ -52,6 +58,9 @@ struct server {
 	size_t until_no;
 	char space[ENQUEUE_PIECE_MAX]; /* what one client has just sent */
 };
+
+/* A file of this id is accepted: tell qmail-send. */
+void server_tell_file(struct server *server, uint64_t id);
 
 /* Dies if it cannot. */
 void server_open(struct server *server, const struct qformat *format);

@@ -17,10 +17,15 @@
 #define FREE_INODES_MIN 64
 /* Names that are taken are rare: a clock that was set back. */
 #define NAME_TRIES 100000
+#define AHEAD_MAX_US 1000000
 
 void spool_init(struct spool *spool, int homefd, const struct qformat *format)
 {
-	*spool = (struct spool){ .homefd = homefd, .format = *format };
+	*spool = (struct spool){
+		.homefd = homefd,
+		.format = *format,
+		.queuefd = -1,
+	};
 }
 
 /* ---- at start ---- */
@@ -85,21 +90,14 @@ int spool_empty_pid(const struct spool *spool)
 
 /* ---- space ---- */
 
-int spool_check_space(const struct spool *spool)
+int spool_check_space(struct spool *spool)
 {
 	struct statvfs fs;
-	int fd = openat(spool->homefd, "queue",
-			O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int result;
-	int error;
 
-	if (fd == -1)
-		return -1;
-	result = fstatvfs(fd, &fs);
-	error = errno;
-	close(fd);
-	errno = error;
-	if (result == -1)
+	if (spool->queuefd == -1)
+		spool->queuefd = openat(spool->homefd, "queue",
+					O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (spool->queuefd == -1 || fstatvfs(spool->queuefd, &fs) == -1)
 		return -1;
 	/* A file system without a fixed number of inodes says 0 of 0. */
 	if ((uint64_t)fs.f_bavail * fs.f_frsize < FREE_BYTES_MIN ||
@@ -124,6 +122,16 @@ static uint64_t new_id(struct spool *spool)
 	return id;
 }
 
+uint64_t spool_id(struct spool *spool)
+{
+	int64_t now = clock_wall_us();
+
+	/* A burst of a second may run ahead of the clock. */
+	if (now <= 0 || (uint64_t)now + AHEAD_MAX_US < spool->last_id)
+		return 0;
+	return new_id(spool);
+}
+
 static bool name_exists(const struct spool *spool, const char *folder,
 			uint64_t id)
 {
@@ -142,6 +150,12 @@ static bool name_exists(const struct spool *spool, const char *folder,
 
 /* ---- a message ---- */
 
+void spool_begin(struct spool_file *file)
+{
+	*file = (struct spool_file){ 0 };
+	qfile_writer_init(&file->writer, -1);
+}
+
 int spool_create(struct spool *spool, struct spool_file *file)
 {
 	struct str path = { 0 };
@@ -149,7 +163,6 @@ int spool_create(struct spool *spool, struct spool_file *file)
 	int error;
 	int fd;
 
-	*file = (struct spool_file){ 0 };
 	do {
 		file->id = new_id(spool);
 		qformat_path(&spool->format, &path, "pid", file->id);
@@ -162,7 +175,7 @@ int spool_create(struct spool *spool, struct spool_file *file)
 	if (fd == -1)
 		return -1;
 	file->exists = true;
-	qfile_writer_init(&file->writer, fd);
+	file->writer.fd = fd;
 	return 0;
 }
 
@@ -267,8 +280,10 @@ void spool_remove(const struct spool *spool, struct spool_file *file)
 {
 	struct str path = { 0 };
 
-	if (!file->exists)
+	if (!file->exists) {
+		qfile_writer_free(&file->writer);
 		return;
+	}
 	qformat_path(&spool->format, &path, file->published ? "new" : "pid",
 		     file->id);
 	if (unlinkat(spool->homefd, str_c(&path), 0) == -1) {

@@ -22,6 +22,7 @@
 struct spool {
 	int homefd;
 	struct qformat format;
+	int queuefd; /* queue/, for its free space; -1: not open yet */
 	uint64_t last_id;
 };
 
@@ -36,9 +37,19 @@ void spool_init(struct spool *spool, int homefd, const struct qformat *format);
 /* Remove what a predecessor left in pid/. */
 int spool_empty_pid(const struct spool *spool) MUST_USE;
 /* Is there space for another message? ENOSPC when there is not. */
-int spool_check_space(const struct spool *spool) MUST_USE;
+int spool_check_space(struct spool *spool) MUST_USE;
 
+/*
+ * Without a file for now: what is written stays in file->writer.buffer, until
+ * spool_create(), which may come at any time before spool_publish().
+ */
+void spool_begin(struct spool_file *file);
 int spool_create(struct spool *spool, struct spool_file *file) MUST_USE;
+/*
+ * An id for a message that becomes no file; 0 when the clock is behind ids
+ * given before: then only a file can tell which are free.
+ */
+uint64_t spool_id(struct spool *spool);
 int spool_publish(struct spool *spool, struct spool_file *file) MUST_USE;
 void spool_accept(struct spool_file *file);
 /* Also for a file that was never created. */

@@ -69,18 +69,14 @@ static void copy_message(struct enqueue *q, const struct qfile *file)
 
 	while (at < file->message_len) {
 		uint64_t left = file->message_len - at;
-		ssize_t got = pread(file->fd, space,
-				    left < sizeof(space) ? left : sizeof(space),
-				    (off_t)at);
+		size_t size = left < sizeof(space) ? left : sizeof(space);
 
-		if (got == -1 && errno == EINTR)
-			continue;
-		if (got <= 0) {
+		if (qfile_read(file, space, size, at) != QFILE_OK) {
 			enqueue_fail(q, ENQUEUE_CODE_READ);
 			return;
 		}
-		enqueue_put(q, view_make(space, (size_t)got));
-		at += (uint64_t)got;
+		enqueue_put(q, view_make(space, size));
+		at += size;
 	}
 }
 

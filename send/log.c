@@ -1,6 +1,7 @@
 #include "send/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -19,13 +20,24 @@ static void put_args(struct log *log, const char *fmt, va_list args)
 	str_append(&log->line, view_make(text, len > 0 ? (size_t)len : 0));
 }
 
+void log_flush(struct log *log)
+{
+	if (log->lines.len && write_all(log->fd, str_view(&log->lines)) == -1) {
+		/* There is nobody left to tell. */
+	}
+	str_reset(&log->lines);
+}
+
 void log_end(struct log *log)
 {
 	str_append_byte(&log->line, '\n');
-	if (write_all(log->fd, str_view(&log->line)) == -1) {
-		/* There is nobody left to tell. */
-	}
+	/* One write to a pipe, and no line is torn. */
+	if (log->lines.len + log->line.len > PIPE_BUF)
+		log_flush(log);
+	str_append(&log->lines, str_view(&log->line));
 	str_reset(&log->line);
+	if (!log->gathers)
+		log_flush(log);
 }
 
 void log_line(struct log *log, const char *fmt, ...)

@@ -147,21 +147,14 @@ void message_free(struct message *m)
 static enum qfile_result load_text(struct message *m)
 {
 	size_t size = (size_t)m->file.message_len;
+	enum qfile_result result;
 
 	str_reset(&m->text);
 	str_reserve(&m->text, size);
-	while (m->text.len < size) {
-		ssize_t got = pread(m->file.fd, m->text.p + m->text.len,
-				    size - m->text.len, (off_t)m->text.len);
-
-		if (got == -1 && errno == EINTR)
-			continue;
-		if (got == -1)
-			return QFILE_ERROR;
-		if (got == 0)
-			return QFILE_BAD;
-		m->text.len += (size_t)got;
-	}
+	result = qfile_read(&m->file, m->text.p, size, 0);
+	if (result != QFILE_OK)
+		return result;
+	m->text.len = size;
 	return crc32c(CRC32C_START, str_view(&m->text)) == m->file.message_crc
 		       ? QFILE_OK
 		       : QFILE_BAD;
@@ -173,8 +166,19 @@ static enum qfile_result load_memfd(struct message *m)
 
 	if (result != QFILE_OK)
 		return result;
-	m->memfd = job_memfd(m->file.fd, m->file.message_len);
+	m->memfd = job_memfd(m->file.fd, m->file.base, m->file.message_len);
 	return m->memfd == -1 ? QFILE_ERROR : QFILE_OK;
+}
+
+void message_preload(struct message *m, struct view image)
+{
+	struct view text = view_first(image, m->file.message_len);
+
+	/* Else message_load() finds out. */
+	if (crc32c(CRC32C_START, text) != m->file.message_crc)
+		return;
+	str_set(&m->text, text);
+	m->loaded = true;
 }
 
 enum qfile_result message_load(struct message *m)
@@ -197,7 +201,7 @@ void message_mark(struct send *s, struct message *m, uint64_t state_offset,
 	assert(at < m->file.envelope.len);
 	/* In memory in any case, so that this process does not repeat it. */
 	m->file.envelope.p[at] = (char)state;
-	if (qfile_mark(m->file.fd, state_offset, state) == 0)
+	if (qfile_mark(&m->file, state_offset, state) == 0)
 		return;
 	log_errno(&s->log,
 		  "warning: trouble marking mess/%lu; message will be "

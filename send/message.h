@@ -2,7 +2,8 @@
 #define SEND_MESSAGE_H
 
 /*
- * A message in work: its queue file is open and its envelope in memory.
+ * A message in work: its queue file is open and its envelope in memory; the
+ * file may be a record of the queue's log (send/logged.h).
  *
  * A pass is one attempt at the recipients of one channel: it walks the
  * envelope once. Local and remote passes of a message come and go
@@ -18,6 +19,18 @@
 #include "send/schedule.h"
 
 struct send;
+struct message;
+
+/* Where a message lies in the log, and its neighbours by arrival. */
+struct logged_place {
+	bool is; /* false: it is a file */
+	uint64_t segment;
+	uint64_t offset;
+	uint64_t length;
+	int64_t since_ms; /* monotonic; 5 s later it becomes a file */
+	struct message *older;
+	struct message *newer;
+};
 
 struct pass {
 	bool open;
@@ -39,6 +52,7 @@ struct message {
 	struct str text;      /* when at most JOB_INLINE_MAX bytes */
 	int memfd;            /* else, or -1 */
 	uint64_t reports_end; /* of the bounce file; see send/reports.h */
+	struct logged_place in_log;
 };
 
 /*
@@ -53,6 +67,8 @@ bool message_open_file(struct send *s, uint32_t no, enum due which,
 struct message *message_new(uint32_t no, struct qfile *file);
 void message_free(struct message *m);
 
+/* Its file's bytes are here already: the message is checked and kept. */
+void message_preload(struct message *m, struct view image);
 /* OK, BAD (the checksum), or ERROR with errno. */
 enum qfile_result message_load(struct message *m) MUST_USE;
 

@@ -198,6 +198,7 @@ static void start(struct loop *loop)
 		cannot_start(s, "unable to enter the sandbox");
 	if (take_open(s) == -1)
 		_exit(EXIT_RETRY);
+	logged_open(s);
 	for (int c = 0; c < CHANNELS; c++)
 		if (channel_open(&s->channels[c], HELLO_WAIT_MS) == -1)
 			cannot_start(s, "hath the daemon spawn no fire?");
@@ -286,6 +287,7 @@ static void wait_for_events(struct loop *loop)
 	struct send *s = &loop->send;
 	int64_t deadline = s->again ? 0 : POLLS_NEVER;
 
+	log_flush(&s->log);
 	s->again = false;
 	polls_reset(&loop->polls);
 	loop->signals_no = polls_add(&loop->polls, loop->signals, POLLIN);
@@ -294,6 +296,7 @@ static void wait_for_events(struct loop *loop)
 	for (int c = 0; c < CHANNELS; c++)
 		channel_prepare(&s->channels[c], &loop->polls);
 	take_prepare(s, &loop->polls, &deadline);
+	logged_prepare(s, &loop->polls, &deadline);
 	finish_prepare(s, &loop->polls, &deadline);
 	work_prepare(s, &deadline);
 	if (polls_wait(&loop->polls, deadline) == -1)
@@ -332,9 +335,11 @@ static void run(struct loop *loop)
 		work_results(s);
 		finish_act(s, &loop->polls);
 		take_act(s, &loop->polls);
+		logged_act(s, &loop->polls);
 		take_run(s);
 		finish_start(s);
 		work_start(s);
+		logged_run(s);
 	}
 }
 
@@ -347,7 +352,9 @@ int main(int argc, char **argv)
 	if (argc != 1)
 		die(EXIT_REJECT, "usage: qmail-send (started by qmail-start)");
 	start(&loop);
+	loop.send.log.gathers = true;
 	run(&loop);
 	log_line(&loop.send.log, "status: exiting");
+	log_flush(&loop.send.log);
 	return loop.send.lost ? EXIT_RETRY : EXIT_DONE;
 }

@@ -5,6 +5,7 @@
  * Everything that qmail-send knows, in one struct that its modules share:
  *
  *	take       new/ and mess/: which messages there are
+ *	logged     those that lie in the queue's log; qmail-queued's word
  *	schedule   when each is due
  *	work       open messages, and which recipient gets the next free slot
  *	channel    the two spawners
@@ -25,6 +26,7 @@
 #include "send/config.h"
 #include "send/finish.h"
 #include "send/log.h"
+#include "send/logged.h"
 #include "send/schedule.h"
 #include "send/take.h"
 #include "send/work.h"
@@ -45,6 +47,7 @@ struct send {
 	struct channel channels[CHANNELS];
 	struct work work;
 	struct take take;
+	struct logged logged;
 	struct finish finish;
 	/*
 	 * What was born before jump_until_s is younger, by jump_s, than the

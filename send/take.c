@@ -302,7 +302,7 @@ static uint64_t find_number(const struct qfile *file, uint64_t type)
 	return le64_read(value.p);
 }
 
-static void log_new(struct send *s, const struct qfile *file)
+void take_log_new(struct send *s, const struct qfile *file)
 {
 	unsigned long id = (unsigned long)file->id;
 
@@ -331,7 +331,7 @@ static void take_over(struct send *s, const struct take_name *name,
 				  path, str_c(&to));
 		qfile_close(file);
 	} else {
-		log_new(s, file);
+		take_log_new(s, file);
 		work_take(s, file);
 	}
 	str_free(&to);
@@ -395,6 +395,16 @@ static void take_one(struct send *s, const struct take_name *name)
 		log_errno(&s->log, "warning: unable to open %s", str_c(&path));
 	}
 	str_free(&path);
+}
+
+void take_announced(struct send *s, uint64_t id)
+{
+	const struct take_name name = {
+		.id = id,
+		.shard = id % s->format.split,
+	};
+
+	take_one(s, &name);
 }
 
 /* ---- the loop ---- */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/polls.h"
+#include "lib/qfile.h"
 #include "lib/str.h"
 
 struct send;
@@ -52,6 +53,10 @@ void take_prepare(struct send *s, struct polls *polls, int64_t *deadline);
 void take_act(struct send *s, const struct polls *polls);
 /* Take over some of what is new. */
 void take_run(struct send *s);
+/* qmail-queued says that this file lies in new/. */
+void take_announced(struct send *s, uint64_t id);
+/* The log's lines on a new message. */
+void take_log_new(struct send *s, const struct qfile *file);
 /* Close the descriptors. */
 void take_close(struct take *take);
 

@@ -53,26 +53,25 @@ static struct pass_list *list_of(struct send *s, int c, bool fresh)
 	return fresh ? &s->work.fresh[c] : &s->work.old[c];
 }
 
-static struct message *list_find(const struct pass_list *list, uint32_t no)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (list->messages[i]->no == no)
-			return list->messages[i];
-	return NULL;
-}
-
 /* The open message of a schedule entry. */
 static struct message *find_open(struct send *s, uint32_t no)
 {
-	struct message *m = NULL;
+	assert(no < s->work.open_cap && s->work.open[no]);
+	return s->work.open[no];
+}
 
-	for (int c = 0; c < CHANNELS && !m; c++) {
-		m = list_find(&s->work.fresh[c], no);
-		if (!m)
-			m = list_find(&s->work.old[c], no);
+static void note_open(struct send *s, struct message *m)
+{
+	struct work *w = &s->work;
+
+	if (m->no >= w->open_cap) {
+		size_t cap = (size_t)m->no + m->no / 4 + 64;
+
+		w->open = memory_resize(w->open, cap, sizeof(struct message *));
+		while (w->open_cap < cap)
+			w->open[w->open_cap++] = NULL;
 	}
-	assert(m);
-	return m;
+	w->open[m->no] = m;
 }
 
 static bool has_room(struct send *s, int c, bool fresh)
@@ -179,7 +178,33 @@ static void close_message(struct send *s, struct message *m)
 	schedule_flag(&s->schedule, m->no, 0, SCHEDULE_OPEN);
 	s->work.open_messages--;
 	s->work.open_bytes -= m->file.envelope.len;
+	s->work.open[m->no] = NULL;
 	message_free(m);
+}
+
+/* ---- messages in the log ---- */
+
+/* Everybody has it, and it never was a file. */
+static void end_in_log(struct send *s, struct message *m)
+{
+	uint32_t no = m->no;
+
+	log_line(&s->log, "end msg %lu", (unsigned long)m->id);
+	logged_release(s, m);
+	close_message(s, m);
+	schedule_remove(&s->schedule, no);
+}
+
+/* Its first turn comes soon: that is worth no file. */
+static bool waits_for_local(struct send *s, const struct message *m,
+			    const uint64_t counts[CHANNELS])
+{
+	const struct schedule_entry *entry =
+		schedule_entry(&s->schedule, m->no);
+
+	return counts[DUE_LOCAL] && !counts[DUE_REMOTE] &&
+	       entry->flags & 1U << DUE_LOCAL &&
+	       entry->due[DUE_LOCAL] <= s->now;
 }
 
 /*
@@ -204,6 +229,14 @@ static void settle(struct send *s, struct message *m)
 	}
 	if (is_in_work(m))
 		return;
+	if (m->in_log.is) {
+		if (qfile_is_delivered(&m->file)) {
+			end_in_log(s, m);
+			return;
+		}
+		if (waits_for_local(s, m, counts) || logged_move(s, m) == -1)
+			return;
+	}
 	if (counts[DUE_LOCAL] == 0 && counts[DUE_REMOTE] == 0) {
 		struct qfile file = m->file;
 		uint32_t no = m->no;
@@ -255,6 +288,7 @@ static struct message *adopt(struct send *s, uint32_t no, struct qfile *file)
 	schedule_flag(&s->schedule, no, SCHEDULE_OPEN, 0);
 	s->work.open_messages++;
 	s->work.open_bytes += m->file.envelope.len;
+	note_open(s, m);
 	return m;
 }
 
@@ -314,6 +348,34 @@ void work_take(struct send *s, struct qfile *file)
 		qfile_close(file);
 }
 
+struct message *work_adopt(struct send *s, struct qfile *file,
+			   const struct logged_place *place)
+{
+	uint32_t no = schedule_add(&s->schedule, file->id);
+	struct message *m;
+
+	for (int c = 0; c < CHANNELS; c++)
+		schedule_set_fresh(&s->schedule, no, (enum due)c, s->now);
+	m = adopt(s, no, file);
+	m->in_log = *place;
+	return m;
+}
+
+void work_begin(struct send *s, struct message *m)
+{
+	/* Else it becomes a file, as far as nothing else is possible. */
+	if (s->work.open_bytes >= OPEN_BYTES_MAX && logged_move(s, m) == 0)
+		close_message(s, m);
+	else
+		open_passes(s, m);
+}
+
+void work_moved(struct send *s, struct message *m)
+{
+	if (!is_in_work(m))
+		settle(s, m);
+}
+
 /* ---- starting deliveries ---- */
 
 void work_log_status(struct send *s)
@@ -353,15 +415,22 @@ static bool load_or_close(struct send *s, struct message *m)
 		return true;
 	/* Nothing is in flight: there has been no job yet. */
 	abandon_passes(s, m);
+	if (result == QFILE_BAD && m->in_log.is) {
+		logged_set_aside(s, m);
+		close_message(s, m);
+		schedule_remove(&s->schedule, no);
+		return false;
+	}
 	if (result == QFILE_BAD) {
 		close_message(s, m);
 		message_set_aside(s, no);
 		return false;
 	}
 	log_errno(&s->log,
-		  "warning: unable to read mess/%lu; will try again later",
+		  "warning: unable to read msg %lu; will try again later",
 		  (unsigned long)m->id);
-	close_message(s, m);
+	if (!m->in_log.is)
+		close_message(s, m);
 	for (int c = 0; c < CHANNELS; c++)
 		schedule_set(&s->schedule, no, (enum due)c,
 			     s->now + SEND_TROUBLE_S);
@@ -662,6 +731,7 @@ void work_free(struct send *s)
 		free(w->fresh[c].messages);
 		free(w->old[c].messages);
 	}
+	free(w->open);
 	str_free(&w->packet);
 	str_free(&w->recipients);
 	str_free(&w->plain);

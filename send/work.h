@@ -20,6 +20,7 @@
 
 struct send;
 struct message;
+struct logged_place;
 
 struct pass_list { /* in order of their next turn */
 	struct message **messages;
@@ -30,7 +31,9 @@ struct pass_list { /* in order of their next turn */
 struct work {
 	struct pass_list fresh[2]; /* by channel */
 	struct pass_list old[2];
-	unsigned turns[2]; /* counts slots, for the fourth one */
+	unsigned turns[2];     /* counts slots, for the fourth one */
+	struct message **open; /* by schedule number; NULL: it is closed */
+	size_t open_cap;
 	uint64_t last_job; /* number of the last delivery */
 	uint64_t open_messages;
 	uint64_t open_bytes; /* of their envelopes */
@@ -46,6 +49,15 @@ struct work {
  * at once where there is room.
  */
 void work_take(struct send *s, struct qfile *file);
+/*
+ * The same for one that lies in the log: it stays open, and work_begin() must
+ * follow when the caller has noted it.
+ */
+struct message *work_adopt(struct send *s, struct qfile *file,
+			   const struct logged_place *place);
+void work_begin(struct send *s, struct message *m);
+/* It lay in the log and is a file now; closed unless it is in work. */
+void work_moved(struct send *s, struct message *m);
 /* A message found in mess/ at the start. */
 void work_found(struct send *s, uint64_t id);
 

@@ -124,6 +124,18 @@ class World:
             os.replace(target.with_name(".new"), target)
 
 
+WAITING = {"x86_64": {"7", "47"}, "aarch64": {"73", "212"}}[
+    os.uname().machine]  # poll, ppoll; recvmsg
+
+
+def call_of(pid):
+    """The number of the system call that a process is in."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/syscall").read_text().split()[0]
+    except (OSError, IndexError):
+        return None
+
+
 class Names:
     """What POSIX alone promises of names, whatever this kernel does.
 
@@ -238,7 +250,9 @@ class Run:
         queue = self.house.home / "queue"
         for message in accepted.values():
             kept = delivered = True
-            if self.of["queue"].kind.sync == "posix":
+            # A record of the log needs no name.
+            if self.of["queue"].kind.sync == "posix" and \
+                    not self.spec.get("log"):
                 kept = self.names.keeps(queue, message.id)
             if self.of["homes"].kind.sync == "posix" and \
                     self.names.is_done(queue, message.id):
@@ -307,9 +321,12 @@ class Run:
         folders = {home / name: "queue" for name in QUEUE}
         folders |= {home / name: "homes" for name in HOMES}
         self.stepper = Stepper(folders, self.point, self.done, self.choose)
+        self.house.control("queuelog", None if self.spec.get("log") else "0\n")
         try:
             self.house.start()
             self.check_sync_mode()
+            if self.spec.get("log"):
+                self.wait_for_log()
             for disk in self.disks:
                 disk.sync()
                 (disk.place / "canary").write_bytes(os.urandom(8192))
@@ -345,6 +362,18 @@ class Run:
                  self.house.story)
         want = f"sync {self.of['queue'].kind.sync}"
         assert said == want, f"{said}; expected {want}"
+
+    def wait_for_log(self):
+        """A segment is prepared: from here on messages are its records."""
+        segments = self.house.home / "queue/log"
+
+        def is_prepared():
+            return any(path.stat().st_size == 4 << 20
+                       for path in segments.iterdir()) and \
+                all(call_of(pid) in WAITING
+                    for pid in self.house.pids("qmail-queued"))
+
+        wait_for(is_prepared, 20, self.house.story)
 
     def power_off(self):
         """Everything dies at once, the tracer's own and the others."""
@@ -531,7 +560,7 @@ def short(label):
     words = label.split()
     if len(words) < 3 or not label.startswith(("qmail-", "vdelivermail")):
         return label
-    folder = re.search(r"/(pid|new|mess|bounce|tmp|cur)(/|$)", words[-1])
+    folder = re.search(r"/(pid|new|mess|bounce|log|tmp|cur)(/|$)", words[-1])
     return f"{words[0]} {words[1]} {folder.group(1) if folder else '-'}"
 
 

@@ -40,19 +40,19 @@ CALLS = {
         "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86,
         "unlink": 87, "symlink": 88, "sync": 162, "openat": 257,
         "mkdirat": 258, "unlinkat": 263, "renameat": 264, "linkat": 265,
-        "symlinkat": 266, "fallocate": 285, "syncfs": 306, "renameat2": 316,
+        "symlinkat": 266, "fallocate": 285, "pwritev": 296, "syncfs": 306, "renameat2": 316,
         "copy_file_range": 326, "openat2": 437},
     "aarch64": {
         "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37,
         "renameat": 38, "truncate": 45, "ftruncate": 46, "fallocate": 47,
         "openat": 56, "write": 64, "writev": 66, "pwrite64": 68,
-        "sendfile": 71, "sync": 81, "fsync": 82, "fdatasync": 83,
+        "pwritev": 70, "sendfile": 71, "sync": 81, "fsync": 82, "fdatasync": 83,
         "syncfs": 267, "renameat2": 276, "copy_file_range": 285,
         "openat2": 437},
 }
 NAMES = {nr: name for name, nr in CALLS[os.uname().machine].items()}
 SYNCS = {"fsync", "fdatasync", "sync", "syncfs"}
-WITH_FD = {"write", "pwrite64", "writev", "sendfile", "fsync", "fdatasync",
+WITH_FD = {"write", "pwrite64", "pwritev", "writev", "sendfile", "fsync", "fdatasync",
            "ftruncate", "fallocate", "syncfs", "copy_file_range"}
 # Which arguments are names: (directory, name) pairs; None: no directory.
 WITH_NAMES = {

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 
+from queuefile import waiting_in_log
 from waiting import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -176,7 +177,14 @@ class House:
     # ---- the queue ----
 
     def queue_files(self, *folders):
+        """Messages by folder: files, and what of the log is not delivered.
+
+        The log counts as mess/. A message that moves from one to the other
+        meanwhile is found twice, not missed.
+        """
         found = []
+        if not folders or "mess" in folders:
+            found += waiting_in_log(self.home)
         for folder in folders or ("pid", "new", "mess", "bounce", "bad"):
             for path in (self.home / "queue" / folder).rglob("*"):
                 if path.is_file():

@@ -60,6 +60,42 @@ def content(message, sender, recipients, ident, uid=1000, pid=4711,
     return message + envelope + footer + u64(crc32c(footer))
 
 
+def states_of(image):
+    """The recipients' state bytes of a file's bytes; None for anything else."""
+    if len(image) < 64 or image[-16:-8] != b"valijaQF":
+        return None
+    length, envelope = struct.unpack_from("<QQ", image, len(image) - 64)
+    return b"".join(value[:1] for kind, value
+                    in records(image[length:length + envelope]) if kind == 16)
+
+
+def log_records(home):
+    """(segment, offset, state, image) of every record in queue/log/."""
+    for path in sorted((pathlib.Path(home) / "queue/log").glob("*")):
+        data = path.read_bytes()
+        if data[:8] != b"valijaLG":
+            continue
+        generation = struct.unpack_from("<Q", data, 16)[0]
+        at = 4096
+        while at + 64 <= len(data):
+            head = data[at:at + 64]
+            if (head[:8] != b"valijaLR" or
+                    struct.unpack_from("<QQ", head, 8) != (generation, at) or
+                    u64(crc32c(head[:32])) != head[32:40]):
+                at += 8
+                continue
+            length = struct.unpack_from("<Q", head, 24)[0]
+            yield path, at, head[40:41], data[at + 64:at + 64 + length]
+            at = (at + 64 + length + 7) // 8 * 8
+
+
+def waiting_in_log(home):
+    """Paths SEGMENT/OFFSET of the records that somebody still waits for."""
+    return [path / str(at) for path, at, state, image in log_records(home)
+            if state not in (b"M", b"C") and
+            set(states_of(image) or b"W") != {ord("D")}]
+
+
 class Queue:
     """queue/ below a home directory."""
 
@@ -73,7 +109,7 @@ class Queue:
         for folder in ("pid", "new", "mess", "bounce"):
             for shard in range(self.split):
                 (self.path / folder / str(shard)).mkdir(parents=True)
-        for folder in ("bad", "lock", "socket"):
+        for folder in ("bad", "lock", "socket", "log"):
             (self.path / folder).mkdir()
         os.mkfifo(self.path / "lock/trigger")
         (self.path / "format").write_text(
@@ -113,10 +149,7 @@ class Queue:
             data = self.file(folder, ident).read_bytes()
         except FileNotFoundError:
             return None
-        length, envelope = struct.unpack_from("<QQ", data, len(data) - 64)
-        return b"".join(value[:1] for kind, value
-                        in records(data[length:length + envelope])
-                        if kind == 16)
+        return states_of(data)
 
     def files(self, folder):
         if folder == "bad":

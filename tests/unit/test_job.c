@@ -239,7 +239,7 @@ static int file_with(struct view bytes)
 static void test_memfd_holds_the_message_alone_and_is_sealed(void **state)
 {
 	int file = file_with(VIEW("hello\nenvelope"));
-	int fd = job_memfd(file, 6);
+	int fd = job_memfd(file, 0, 6);
 	char space[32];
 
 	(void)state;
@@ -253,7 +253,7 @@ static void test_memfd_holds_the_message_alone_and_is_sealed(void **state)
 				 (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW),
 			 F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
 	close(fd);
-	assert_int_equal(job_memfd(file, 1000), -1);
+	assert_int_equal(job_memfd(file, 0, 1000), -1);
 	assert_int_equal(errno, EIO);
 	close(file);
 }
@@ -287,7 +287,7 @@ static void test_programs_get_an_offset_of_their_own(void **state)
 	(void)state;
 	check_open(&job);
 	job.message = (struct view){ 0 };
-	job.fd = job_memfd(file, 6);
+	job.fd = job_memfd(file, 0, 6);
 	check_open(&job);
 	close(job.fd);
 	close(file);
@@ -304,7 +304,7 @@ static void test_big_message_travels_beside_the_packet(void **state)
 	int fd;
 
 	(void)state;
-	job.fd = job_memfd(file, 6);
+	job.fd = job_memfd(file, 0, 6);
 	job_format(&packet, &job);
 	assert_int_equal(packet_pair(socks), 0);
 	assert_int_equal(packet_send(socks[0], str_view(&packet), job.fd),

@@ -256,7 +256,7 @@ static void test_marks_change_one_byte_and_no_sum(void **state)
 	assert_int_equal(qfile_open(&q, dir, "file"), QFILE_OK);
 	assert_true(qfile_next(&q, &at, &rcpt));
 	assert_true(qfile_next(&q, &at, &rcpt));
-	assert_int_equal(qfile_mark(q.fd, rcpt.state_offset, QFILE_FAILED), 0);
+	assert_int_equal(qfile_mark(&q, rcpt.state_offset, QFILE_FAILED), 0);
 	qfile_close(&q);
 	read_file(&after);
 	assert_int_equal(before.len, after.len);
@@ -267,8 +267,7 @@ static void test_marks_change_one_byte_and_no_sum(void **state)
 	at = (struct qfile_cursor){ 0 };
 	assert_true(qfile_next(&q, &at, &rcpt));
 	assert_int_equal(rcpt.state, QFILE_WAITING);
-	assert_int_equal(qfile_mark(q.fd, rcpt.state_offset, QFILE_DELIVERED),
-			 0);
+	assert_int_equal(qfile_mark(&q, rcpt.state_offset, QFILE_DELIVERED), 0);
 	assert_true(qfile_next(&q, &at, &rcpt));
 	assert_int_equal(rcpt.state, QFILE_FAILED);
 	qfile_close(&q);
@@ -298,7 +297,7 @@ static void test_invalid_state_means_waiting(void **state)
 			want = QFILE_FAILED;
 		assert_int_equal(qfile_open(&q, dir, "file"), QFILE_OK);
 		assert_true(qfile_next(&q, &at, &rcpt));
-		assert_int_equal(qfile_mark(q.fd, rcpt.state_offset,
+		assert_int_equal(qfile_mark(&q, rcpt.state_offset,
 					    (enum qfile_state)byte),
 				 0);
 		qfile_close(&q);

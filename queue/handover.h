@@ -1,0 +1,52 @@
+#ifndef QUEUE_HANDOVER_H
+#define QUEUE_HANDOVER_H
+
+/*
+ * The connection to qmail-send: it hears of each message as soon as that is
+ * accepted, and says when it needs a record of the log no more.
+ *
+ * There is one at a time; a new connection takes the place of the old one.
+ * Records are only appended to the log while there is one that keeps up:
+ * handover_takes_records(). Else a message becomes a file in new/.
+ */
+
+#include <stdint.h>
+
+#include "lib/polls.h"
+#include "lib/str.h"
+#include "queue/appender.h"
+
+struct handover {
+	struct appender *appender;
+	int listener; /* -1: it could not be made, or is closed */
+	int sock;     /* -1: nobody is there */
+	bool greeted; /* it knows what to replay, and hears of the rest */
+	uid_t uid;    /* the only one who may connect */
+	bool logs;    /* there will be records */
+	uint64_t outstanding;
+	/* How many of those lately released had been moved to files. */
+	uint64_t lately_released;
+	uint64_t lately_moved;
+	int64_t lately_ms; /* since when */
+	int64_t pause_ms;  /* until then everything becomes a file */
+	struct str out;    /* records not yet sent */
+	struct str in;     /* space for a packet */
+	size_t listener_no;
+	size_t sock_no;
+};
+
+/* -1 with errno when nobody will be able to connect. */
+int handover_open(struct handover *h, struct appender *appender, uid_t uid,
+		  bool logs) MUST_USE;
+void handover_close(struct handover *h);
+
+/* May a message be appended to the log now? */
+bool handover_takes_records(struct handover *h);
+/* It is durable. False when there is nobody: a replay will find it. */
+bool handover_record(struct handover *h, const struct append *append);
+bool handover_file(struct handover *h, uint64_t id);
+
+void handover_prepare(struct handover *h, struct polls *polls);
+void handover_act(struct handover *h, const struct polls *polls);
+
+#endif
