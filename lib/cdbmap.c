@@ -33,12 +33,19 @@ static int damaged(void)
 }
 
 /* Exactly size bytes at `at`; a file that ends before them is damaged. */
-static int read_at(int fd, void *to, size_t size, uint64_t at)
+static int read_at(const struct cdbmap *map, void *to, size_t size, uint64_t at)
 {
 	char *next = to;
 
+	if (map->bytes.len) {
+		if (at > map->bytes.len || size > map->bytes.len - at)
+			return damaged();
+		if (size)
+			memcpy(to, map->bytes.p + at, size);
+		return 0;
+	}
 	while (size) {
-		ssize_t got = pread(fd, next, size, (off_t)at);
+		ssize_t got = pread(map->fd, next, size, (off_t)at);
 
 		if (got == -1 && errno == EINTR)
 			continue;
@@ -98,13 +105,15 @@ static int load_head(struct cdbmap *map)
 	if (!S_ISREG(st.st_mode) || st.st_size < HEAD_BYTES ||
 	    st.st_size > UINT32_MAX)
 		return damaged();
-	if (read_at(map->fd, head, sizeof(head), 0) == -1)
+	map->size = (uint32_t)st.st_size;
+	if (read_at(map, head, sizeof(head), 0) == -1)
 		return -1;
 	return check_head(map, head, (uint64_t)st.st_size);
 }
 
 int cdbmap_open(struct cdbmap *map, int dirfd, const char *path)
 {
+	map->bytes = (struct str){ 0 };
 	map->fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (map->fd == -1)
 		return -1;
@@ -123,6 +132,24 @@ void cdbmap_close(struct cdbmap *map)
 	if (map->fd != -1)
 		close(map->fd);
 	map->fd = -1;
+	str_wipe(&map->bytes);
+}
+
+bool cdbmap_load(struct cdbmap *map, size_t max_bytes)
+{
+	struct str bytes = { 0 };
+
+	if (map->size > max_bytes)
+		return false;
+	str_reserve(&bytes, map->size);
+	if (read_at(map, bytes.p, map->size, 0) == -1) {
+		str_wipe(&bytes);
+		return false;
+	}
+	bytes.len = map->size;
+	cdbmap_close(map);
+	map->bytes = bytes;
+	return true;
 }
 
 /* The lengths of the record at `at`, which must end within the records. */
@@ -133,7 +160,7 @@ static int read_lengths(struct cdbmap *map, uint32_t at, uint32_t *key_bytes,
 
 	if (at < HEAD_BYTES || (uint64_t)at + 8 > map->records_end)
 		return damaged();
-	if (read_at(map->fd, head, sizeof(head), at) == -1)
+	if (read_at(map, head, sizeof(head), at) == -1)
 		return -1;
 	*key_bytes = le32(head);
 	*value_bytes = le32(head + 4);
@@ -147,7 +174,7 @@ static int append_at(struct cdbmap *map, struct str *to, uint32_t count,
 		     uint64_t at)
 {
 	str_reserve(to, count);
-	if (read_at(map->fd, to->p + to->len, count, at) == -1)
+	if (read_at(map, to->p + to->len, count, at) == -1)
 		return -1;
 	to->len += count;
 	return 0;
@@ -174,8 +201,7 @@ static int check_key(struct cdbmap *map, uint32_t at, uint32_t hash)
 		uint32_t left = key_bytes - done;
 		size_t some = left < sizeof(space) ? left : sizeof(space);
 
-		if (read_at(map->fd, space, some, (uint64_t)at + 8 + done) ==
-		    -1)
+		if (read_at(map, space, some, (uint64_t)at + 8 + done) == -1)
 			return -1;
 		found = hash_more(found, view_make(space, some));
 		done += (uint32_t)some;
@@ -230,7 +256,7 @@ static int probe_fill(struct cdbmap *map, struct probe *probe)
 		count = SLOTS_AT_ONCE;
 	if (count > probe->left)
 		count = probe->left;
-	if (read_at(map->fd, probe->space, (size_t)count * SLOT_BYTES,
+	if (read_at(map, probe->space, (size_t)count * SLOT_BYTES,
 		    probe->table->at + (uint64_t)probe->slot * SLOT_BYTES) ==
 	    -1)
 		return -1;

@@ -30,7 +30,9 @@ struct cdbmap_table {
 };
 
 struct cdbmap {
-	int fd; /* -1 when closed; close-on-exec */
+	int fd;           /* -1 when closed or loaded; close-on-exec */
+	struct str bytes; /* the file, when it was loaded */
+	uint32_t size;
 	uint32_t records_end;
 	struct cdbmap_table tables[CDBMAP_TABLES]; /* checked at open */
 };
@@ -38,6 +40,12 @@ struct cdbmap {
 /* 0, or -1 with errno (ENOENT: no such file). Checks size and header. */
 int cdbmap_open(struct cdbmap *map, int dirfd, const char *path) MUST_USE;
 void cdbmap_close(struct cdbmap *map);
+
+/*
+ * Have all of it in memory and close the file. False, and the map is used as
+ * before, when it is longer than max_bytes or cannot be read.
+ */
+bool cdbmap_load(struct cdbmap *map, size_t max_bytes);
 
 /* The first value stored under key; *value is overwritten. */
 enum cdbmap_result cdbmap_find(struct cdbmap *map, struct view key,

@@ -31,6 +31,8 @@ struct filemark {
 
 /* Links are followed. -1 with errno: the mark is then all zero. */
 int filemark_look(struct filemark *mark, int dirfd, const char *path) MUST_USE;
+/* The same of an open file; one that cannot be looked at is like no other. */
+void filemark_of(struct filemark *mark, int fd);
 bool filemark_same(const struct filemark *a, const struct filemark *b);
 /*
  * False when the file was changed so shortly before we looked that another

@@ -404,11 +404,11 @@ static int search_cur(struct maildir_file *file, struct view name, off_t size,
 		      struct str *damaged)
 {
 	int result = -1;
-	int error;
 
 	for (int tries = 0; tries < SEARCH_TRIES; tries++) {
 		int fd = open_folder(file->new_fd, "../cur");
 		DIR *cur = fd == -1 ? NULL : fdopendir(fd);
+		int error;
 
 		if (!cur)
 			return close_keeping_errno(fd);

@@ -77,12 +77,28 @@ int message_slurp(int fd, uint64_t *size)
 	return -1;
 }
 
+/* The same where it lies in memory. Half a line is no header line. */
+static int inline_header_has(struct view message, struct view line)
+{
+	while (message.len) {
+		struct view got = view_cut(&message, '\n');
+
+		if (got.len == 0 || !message.p)
+			break;
+		if (view_eq(got, line))
+			return 1;
+	}
+	return 0;
+}
+
 int message_header_has(const struct job *job, struct view line)
 {
 	struct message_reader reader;
 	struct str got = { 0 };
 	int found = -1;
 
+	if (job->fd == -1)
+		return inline_header_has(job->message, line);
 	message_start(&reader, job);
 	while (found == -1) {
 		switch (in_line_raw(&reader.in, &got, line.len)) {

@@ -98,7 +98,8 @@ static void take_descriptors(struct msghdr *msg, int *fd)
 	}
 }
 
-enum packet_result packet_receive(int sock, struct str *packet, int *fd)
+static enum packet_result receive(int sock, struct str *packet, int *fd,
+				  int flags)
 {
 	union control control;
 	struct iovec piece;
@@ -114,7 +115,7 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 	msg.msg_control = control.space;
 	msg.msg_controllen = sizeof(control.space);
 	do
-		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+		got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | flags);
 	while (got == -1 && (errno == EINTR || no_memory(&waits)));
 	if (got == -1 && errno == EAGAIN)
 		return PACKET_AGAIN;
@@ -131,4 +132,14 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 		return PACKET_BAD;
 	errno = 0;
 	return PACKET_EOF;
+}
+
+enum packet_result packet_receive(int sock, struct str *packet, int *fd)
+{
+	return receive(sock, packet, fd, 0);
+}
+
+enum packet_result packet_receive_now(int sock, struct str *packet, int *fd)
+{
+	return receive(sock, packet, fd, MSG_DONTWAIT);
 }

@@ -39,5 +39,8 @@ enum packet_result packet_send(int sock, struct view packet, int fd) MUST_USE;
  */
 enum packet_result packet_receive(int sock, struct str *packet,
 				  int *fd) MUST_USE;
+/* The same, if there is one now: else AGAIN, whatever the socket's mode. */
+enum packet_result packet_receive_now(int sock, struct str *packet,
+				      int *fd) MUST_USE;
 
 #endif

@@ -225,22 +225,23 @@ static void refuse_job(const struct str *packet)
 			"(#4.3.0)\n"));
 }
 
-static void receive_job(struct spawner *s)
+/* False when there is none now. */
+static bool receive_job(struct spawner *s)
 {
 	struct str packet = { 0 };
 	int fd;
 
 	/* The space for the longest is ours, the slot has what it needs. */
-	switch (packet_receive(JOB_FD, &s->space, &fd)) {
+	switch (packet_receive_now(JOB_FD, &s->space, &fd)) {
 	case PACKET_OK:
 		str_set(&packet, str_view(&s->space));
 		take_job(s, &packet, fd);
 		break;
 	case PACKET_EOF:
 		s->closing = true;
-		break;
+		return false;
 	case PACKET_AGAIN:
-		break;
+		return false;
 	case PACKET_BAD:
 		refuse_job(&s->space);
 		break;
@@ -248,6 +249,7 @@ static void receive_job(struct spawner *s)
 		die_errno(EXIT_RETRY, "cannot read jobs");
 	}
 	str_free(&packet);
+	return true;
 }
 
 /* ---- workers and lookups ---- */
@@ -516,18 +518,36 @@ static void kill_late(struct spawner_slot *slot)
 /* ---- the loop ---- */
 
 /*
- * Whether the descriptors of one more job can be had: each job has its
- * message and a socket, each idle worker a socket.
+ * For how many more jobs descriptors can be had: each job has its message
+ * and a socket, each idle worker a socket.
  */
-static bool has_room(const struct spawner *s)
+static size_t room(const struct spawner *s)
 {
 	size_t have =
 		FDS_OF_OURS + 2 * used_slots(s) + workers_waiting(&s->workers);
 	struct rlimit limit;
 
-	return getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
-	       limit.rlim_cur == RLIM_INFINITY ||
-	       have + FDS_A_JOB <= limit.rlim_cur;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return s->slot_count;
+	if (have + FDS_A_JOB > limit.rlim_cur)
+		return 0;
+	return (size_t)(limit.rlim_cur - have) / FDS_A_JOB;
+}
+
+/*
+ * As many as there are, where several were under way: one call says that
+ * there is no other, but poll(2) costs more than that.
+ */
+static void receive_jobs(struct spawner *s)
+{
+	size_t left = room(s);
+
+	if (left == 0)
+		s->hold_until_ms = clock_mono_ms() + RETRY_MS;
+	while (left-- && free_slot(s) && receive_job(s) && used_slots(s) > 1) {
+		/* The next one. */
+	}
 }
 
 static void prepare(struct spawner *s, int64_t *deadline)
@@ -582,10 +602,8 @@ static void act(struct spawner *s)
 		}
 		reap(s);
 	}
-	if (has_job && has_room(s))
-		receive_job(s);
-	else if (has_job)
-		s->hold_until_ms = clock_mono_ms() + RETRY_MS;
+	if (has_job)
+		receive_jobs(s);
 }
 
 /* How many jobs the descriptors we may have suffice for. */

@@ -70,31 +70,85 @@ void vpasswd_format(struct str *to, const struct vpasswd_record *record)
 	}
 }
 
+static enum vpasswd_result find_in(struct cdbmap *map, struct view name,
+				   struct str *space,
+				   struct vpasswd_record *record)
+{
+	switch (cdbmap_find(map, name, space)) {
+	case CDBMAP_FOUND:
+		if (vpasswd_parse(name, str_view(space), record) == 0)
+			return VPASSWD_FOUND;
+		break;
+	case CDBMAP_MISSING:
+		return VPASSWD_MISSING;
+	case CDBMAP_ERROR:
+		break;
+	}
+	return VPASSWD_ERROR;
+}
+
 enum vpasswd_result vpasswd_find(int domainfd, struct view name,
 				 struct str *space,
 				 struct vpasswd_record *record)
 {
 	struct cdbmap map;
-	enum vpasswd_result result = VPASSWD_ERROR;
+	enum vpasswd_result result;
 	int error;
 
 	if (cdbmap_open(&map, domainfd, "vpasswd.cdb") == -1)
 		return VPASSWD_ERROR;
-	switch (cdbmap_find(&map, name, space)) {
-	case CDBMAP_FOUND:
-		if (vpasswd_parse(name, str_view(space), record) == 0)
-			result = VPASSWD_FOUND;
-		break;
-	case CDBMAP_MISSING:
-		result = VPASSWD_MISSING;
-		break;
-	case CDBMAP_ERROR:
-		break;
-	}
+	result = find_in(&map, name, space, record);
 	error = errno;
 	cdbmap_close(&map);
 	errno = error;
 	return result;
+}
+
+/* Have the table in memory that is there now. False: it is too large. */
+static bool renew(struct vpasswd_table *table, int domainfd)
+{
+	struct filemark now;
+
+	if (filemark_look(&now, domainfd, "vpasswd.cdb") == -1)
+		return false;
+	if (table->is_loaded && filemark_is_settled(&table->mark) &&
+	    filemark_same(&table->mark, &now))
+		return true;
+	vpasswd_table_free(table);
+	if (now.size > VPASSWD_TABLE_BYTES ||
+	    cdbmap_open(&table->map, domainfd, "vpasswd.cdb") == -1)
+		return false;
+	table->mark = now;
+	table->is_loaded = cdbmap_load(&table->map, VPASSWD_TABLE_BYTES);
+	if (!table->is_loaded)
+		cdbmap_close(&table->map);
+	return table->is_loaded;
+}
+
+enum vpasswd_result vpasswd_table_find(struct vpasswd_table *table,
+				       int domainfd, struct view name,
+				       struct str *space,
+				       struct vpasswd_record *record)
+{
+	enum vpasswd_result result;
+
+	if (!renew(table, domainfd))
+		return vpasswd_find(domainfd, name, space, record);
+	result = find_in(&table->map, name, space, record);
+	/* What went wrong is looked at afresh the next time. */
+	if (result == VPASSWD_ERROR)
+		vpasswd_table_free(table);
+	return result;
+}
+
+void vpasswd_table_free(struct vpasswd_table *table)
+{
+	int error = errno;
+
+	if (table->is_loaded)
+		cdbmap_close(&table->map);
+	table->is_loaded = false;
+	errno = error;
 }
 
 int vpasswd_list_begin(struct vpasswd_list *list, int domainfd)

@@ -27,6 +27,7 @@
  */
 
 #include "lib/cdbmap.h"
+#include "lib/filemark.h"
 #include "lib/str.h"
 
 #define VPASSWD_MAX_BYTES ((size_t)64 * 1024 * 1024)
@@ -88,6 +89,25 @@ enum vpasswd_result {
 enum vpasswd_result vpasswd_find(int domainfd, struct view name,
 				 struct str *space,
 				 struct vpasswd_record *record) MUST_USE;
+
+/*
+ * The same for who looks again and again: a table of up to
+ * VPASSWD_TABLE_BYTES stays in memory as long as the file is the same. All
+ * zero is none; free it in the end.
+ */
+#define VPASSWD_TABLE_BYTES 32768
+
+struct vpasswd_table {
+	bool is_loaded;
+	struct filemark mark;
+	struct cdbmap map;
+};
+
+enum vpasswd_result vpasswd_table_find(struct vpasswd_table *table,
+				       int domainfd, struct view name,
+				       struct str *space,
+				       struct vpasswd_record *record) MUST_USE;
+void vpasswd_table_free(struct vpasswd_table *table);
 
 /*
  * Every account, in the order of vpasswd.cdb. Begin, next until it is not

@@ -106,12 +106,15 @@ static struct worker *find_last(struct workers *w, struct view key)
 	return best;
 }
 
-/* It lives, and has not said anything since its result. */
+/*
+ * It lives, and has not said anything since its result. The last poll of all
+ * was a moment ago, and has told.
+ */
 static bool is_silent(const struct worker *worker)
 {
 	struct pollfd one = { .fd = worker->sock, .events = POLLIN };
 
-	return poll(&one, 1, 0) == 0;
+	return worker->polled || poll(&one, 1, 0) == 0;
 }
 
 bool workers_use(struct workers *w, struct view key,

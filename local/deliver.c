@@ -15,6 +15,7 @@
 #include "local/program.h"
 
 #define COMMANDS_MAX_BYTES ((size_t)64 * 1024 * 1024)
+#define SEEN_MAX_BYTES 4096 /* of a file that is kept in memory */
 #define STICKY 01000
 
 /* ---- the home ---- */
@@ -108,14 +109,49 @@ static int take_file(struct deliver *d, const char *name, int fd)
 	return 1;
 }
 
+/* As it was read before, if it is the same file in the same state. */
+static bool take_seen(struct deliver *d, const char *name)
+{
+	struct filemark now;
+
+	if (!d->seen || !view_eq(str_view(&d->seen->name), view_of(name)) ||
+	    filemark_look(&now, AT_FDCWD, name) == -1 ||
+	    !filemark_is_settled(&d->seen->mark) ||
+	    !filemark_same(&d->seen->mark, &now))
+		return false;
+	d->forward_only = now.mode & S_IXUSR;
+	d->found = true;
+	str_set(&d->commands, str_view(&d->seen->commands));
+	return true;
+}
+
+/* before is what it looked like before it was read. */
+static void keep_seen(struct deliver *d, const char *name,
+		      const struct filemark *before)
+{
+	if (d->commands.len > SEEN_MAX_BYTES)
+		return;
+	str_set_c(&d->seen->name, name);
+	str_set(&d->seen->commands, str_view(&d->commands));
+	d->seen->mark = *before;
+}
+
 static int try_file(struct deliver *d, const char *name)
 {
-	int fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	struct filemark before;
 	int result;
+	int fd;
 
+	if (take_seen(d, name))
+		return 1;
+	fd = open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 	if (fd == -1)
 		return is_absent(errno) ? 0 : cannot_open(d, name);
+	if (d->seen)
+		filemark_of(&before, fd);
 	result = take_file(d, name, fd);
+	if (d->seen && result == 1)
+		keep_seen(d, name, &before);
 	close(fd);
 	return result;
 }
@@ -232,7 +268,8 @@ static enum program_result run_command(struct deliver *d,
 		return program_run(&d->verdict, line->text, d->job, d->signals);
 	}
 	result = vline_run(&d->verdict, instruction, d->job, line->number,
-			   d->signals, &after);
+			   d->signals, d->seen ? &d->seen->accounts : NULL,
+			   &after);
 	d->ran_program |= after.ran_program;
 	if (result == PROGRAM_DONE && after.moved && go_home(d) == -1)
 		return PROGRAM_ENDED;
@@ -344,6 +381,13 @@ void deliver_run(struct deliver *d)
 	    find_file(d) == -1 || choose_sender(d) == -1 || obey(d) == -1)
 		return;
 	say_done(d);
+}
+
+void seen_free(struct seen *seen)
+{
+	str_free(&seen->name);
+	str_free(&seen->commands);
+	vpasswd_table_free(&seen->accounts);
 }
 
 void deliver_free(struct deliver *d)

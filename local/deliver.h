@@ -6,15 +6,31 @@
  * in order, and say how it ended. The process is the user already.
  */
 
+#include "lib/filemark.h"
+#include "lib/vpasswd.h"
 #include "local/envelope.h"
 #include "local/verdict.h"
 #include "local/vline.h"
+
+/*
+ * What has been read from files, and is true as long as they are the same.
+ * All zero is nothing; free it in the end.
+ */
+struct seen {
+	struct str name; /* of a .qmail file that lay in some home */
+	struct filemark mark;
+	struct str commands;
+	struct vpasswd_table accounts;
+};
+
+void seen_free(struct seen *seen);
 
 struct deliver {
 	const struct job *job; /* with user, home, local, dash, ext ... */
 	bool dry_run;          /* -n: say what would be done, do nothing */
 	int signals;           /* as for program_run() */
 	struct vline *vline;   /* NULL: vdelivermail is a program, too */
+	struct seen *seen;     /* what stays for later deliveries, or NULL */
 
 	struct verdict verdict;
 	bool ran_program; /* one of somebody else's: it may have left traces */

@@ -37,7 +37,8 @@ static size_t find(const struct environment *env, const char *name)
 	size_t len = strlen(name);
 	size_t i = 0;
 
-	while (i < env->count && (strncmp(env->list[i], name, len) != 0 ||
+	while (i < env->count && (env->list[i][0] != name[0] ||
+				  strncmp(env->list[i], name, len) != 0 ||
 				  env->list[i][len] != '='))
 		i++;
 	return i;
@@ -51,6 +52,7 @@ void environment_set(struct environment *env, const char *name,
 
 	assert(env->own_count < ENVIRONMENT_MAX);
 	text = &env->own[env->own_count++];
+	str_reserve(text, strlen(name) + value.len + 2);
 	str_append_c(text, name);
 	str_append_byte(text, '=');
 	str_append(text, value);

@@ -378,23 +378,33 @@ static int check_loop(struct vdeliver *v, struct view user, struct view domain)
 	str_append(&line, domain);
 	result = check_header(v, str_view(&line));
 	str_free(&line);
-	if (result == 0 && ours.len)
+	if (result == 0 && ours.len && !v->is_checked)
 		result = check_header(v, view_first(ours, ours.len - 1));
 	return result;
 }
 
+static enum vpasswd_result find_name(struct vdeliver *v, struct view name,
+				     struct str *space,
+				     struct vpasswd_record *record)
+{
+	if (v->accounts)
+		return vpasswd_table_find(v->accounts, AT_FDCWD, name, space,
+					  record);
+	return vpasswd_find(AT_FDCWD, name, space, record);
+}
+
 /* The account of that name, else the one before the first dash. */
-static enum vpasswd_result find(struct view user, struct str *space,
+static enum vpasswd_result find(struct vdeliver *v, struct view user,
+				struct str *space,
 				struct vpasswd_record *record)
 {
 	enum vpasswd_result result = VPASSWD_MISSING;
 	size_t dash = view_find(user, '-');
 
 	if (user.len)
-		result = vpasswd_find(AT_FDCWD, user, space, record);
+		result = find_name(v, user, space, record);
 	if (result == VPASSWD_MISSING && dash > 0 && dash < user.len)
-		result = vpasswd_find(AT_FDCWD, view_first(user, dash), space,
-				      record);
+		result = find_name(v, view_first(user, dash), space, record);
 	return result;
 }
 
@@ -406,7 +416,7 @@ static int run(struct vdeliver *v, struct view user, struct view domain)
 
 	if (result == -1)
 		return -1;
-	switch (find(user, &space, &record)) {
+	switch (find(v, user, &space, &record)) {
 	case VPASSWD_FOUND:
 		result = deliver_account(v, &record);
 		break;

@@ -10,6 +10,7 @@
  * The process is the domain's owner already, and stands in its directory.
  */
 
+#include "lib/vpasswd.h"
 #include "local/envelope.h"
 #include "local/verdict.h"
 
@@ -19,7 +20,9 @@ struct vdeliver {
 	const char *fallback;     /* `delete`, `bounce-no-mailbox`, ... */
 	struct view forward_from; /* sender of forwards */
 	int signals;              /* as for program_run() */
-	size_t line; /* of .qmail-default, where more could deliver; or 0 */
+	size_t line;     /* of .qmail-default, where more could deliver; or 0 */
+	bool is_checked; /* it does not have envelope->dtline already */
+	struct vpasswd_table *accounts; /* kept for later, or NULL */
 
 	struct verdict verdict;
 	bool stop; /* a program said that this was all (99) */

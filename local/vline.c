@@ -8,7 +8,7 @@
 
 void vline_init(struct vline *vline)
 {
-	*vline = (struct vline){ 0 };
+	*vline = (struct vline){ .is_root = getuid() == 0 };
 	home_program(&vline->path, "vdelivermail");
 }
 
@@ -83,23 +83,28 @@ static bool is_binary(const char *path)
 	return result;
 }
 
-/* Is the file at path the one beside us? */
+/*
+ * Is the file at path the one beside us, and could it be run? Whatever makes
+ * that untrue changes the file: a new one in its place beside us takes a
+ * link away from it.
+ */
 static bool is_ours(struct vline *vline, const char *path)
 {
 	struct filemark named;
 	struct filemark ours;
 
-	if (access(path, X_OK) == -1 ||
-	    filemark_look(&named, AT_FDCWD, path) == -1 ||
-	    filemark_look(&ours, AT_FDCWD, str_c(&vline->path)) == -1 ||
-	    !filemark_same(&named, &ours))
+	if (filemark_look(&named, AT_FDCWD, path) == -1)
 		return false;
-	if (!filemark_same(&vline->mark, &ours) ||
-	    !filemark_is_settled(&vline->mark)) {
-		vline->mark = ours;
-		vline->is_binary = is_binary(str_c(&vline->path));
-	}
-	return vline->is_binary;
+	if (filemark_same(&vline->mark, &named) &&
+	    filemark_is_settled(&vline->mark))
+		return true;
+	vline->mark = (struct filemark){ 0 };
+	if (access(path, X_OK) == -1 ||
+	    filemark_look(&ours, AT_FDCWD, str_c(&vline->path)) == -1 ||
+	    !filemark_same(&named, &ours) || !is_binary(str_c(&vline->path)))
+		return false;
+	vline->mark = named;
+	return true;
 }
 
 bool vline_match(struct vline *vline, struct view command,
@@ -110,7 +115,7 @@ bool vline_match(struct vline *vline, struct view command,
 	bool result;
 
 	/* As root it would refuse; let it say so. */
-	if (!vline_parse(command, &path, instruction) || getuid() == 0)
+	if (vline->is_root || !vline_parse(command, &path, instruction))
 		return false;
 	str_set(&text, path);
 	result = is_ours(vline, str_c(&text));
@@ -138,6 +143,7 @@ static enum program_result conclude(struct verdict *v,
 
 enum program_result vline_run(struct verdict *v, struct view instruction,
 			      const struct job *job, size_t number, int signals,
+			      struct vpasswd_table *accounts,
 			      struct vline_after *after)
 {
 	struct job mine = *job;
@@ -148,6 +154,8 @@ enum program_result vline_run(struct verdict *v, struct view instruction,
 		.envelope = &envelope,
 		.signals = signals,
 		.line = number,
+		.is_checked = true,
+		.accounts = accounts,
 		.verdict.warns_as = "vdelivermail",
 	};
 	enum program_result result;

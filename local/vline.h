@@ -15,12 +15,13 @@
  */
 
 #include "lib/filemark.h"
+#include "lib/vpasswd.h"
 #include "local/program.h"
 
 struct vline {
 	struct str path;      /* of the vdelivermail beside us */
-	struct filemark mark; /* of the file that is_binary speaks of */
-	bool is_binary;       /* no script that somebody has put there */
+	struct filemark mark; /* of the file that was found to be that one */
+	bool is_root;
 };
 
 void vline_init(struct vline *vline);
@@ -41,11 +42,13 @@ struct vline_after {
 };
 
 /*
- * As program_run(), of the line with this number. EXT and the other variables
- * are read from the environment, as vdelivermail does.
+ * As program_run(), of the line with this number, in a message that was found
+ * not to loop. EXT and the other variables are read from the environment, as
+ * vdelivermail does.
  */
 enum program_result vline_run(struct verdict *v, struct view instruction,
 			      const struct job *job, size_t number, int signals,
+			      struct vpasswd_table *accounts,
 			      struct vline_after *after) MUST_USE;
 
 #endif

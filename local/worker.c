@@ -2,42 +2,71 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/die.h"
 #include "lib/job.h"
-#include "lib/openfds.h"
 #include "lib/packet.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "local/deliver.h"
 
-#define MAX_JOBS 100
-#define UMASK 077
+#define MAX_JOBS 1000
+#define FDS 64 /* that are watched: more than a job ever has at once */
 
 struct worker {
 	int signals;
 	struct vline vline;
 	struct str packet;
 	struct str result;
-	uint64_t jobs;     /* taken so far */
-	uint64_t open_fds; /* lib/openfds.h */
+	uint64_t jobs;          /* taken so far */
+	struct pollfd fds[FDS]; /* which were open when we began */
+	struct seen seen;
 };
 
 /* ---- as it was ---- */
+
+/*
+ * Look which descriptors are open, and whether a signal is there: what the
+ * kernel says of each is in its revents. False when it cannot be known.
+ */
+static bool look_at_fds(const struct worker *w, struct pollfd *fds)
+{
+	for (int i = 0; i < FDS; i++)
+		fds[i] = (struct pollfd){ .fd = i };
+	fds[w->signals].events = POLLIN;
+	return poll(fds, FDS, 0) != -1;
+}
+
+/*
+ * As many as before, and the same? A job takes the lowest free ones, so what
+ * it has left open is among those that are watched.
+ */
+static bool has_same_fds(const struct worker *w, const struct pollfd *now)
+{
+	for (int i = 0; i < FDS; i++)
+		if ((now[i].revents & POLLNVAL) !=
+		    (w->fds[i].revents & POLLNVAL))
+			return false;
+	return true;
+}
 
 /* Back to where we were before the job. False when that is not possible. */
 static bool restore(struct worker *w)
 {
 	bool ok = chdir("/") == 0;
+	struct pollfd now[FDS];
 
-	umask(UMASK);
-	while (sig_next(w->signals)) {
-		/* Only SIGCHLD is caught. */
+	if (!look_at_fds(w, now))
+		return false;
+	if (now[w->signals].revents) {
+		while (sig_next(w->signals)) {
+			/* Only SIGCHLD is caught. */
+		}
 	}
-	return ok && openfds_count() == w->open_fds;
+	return ok && has_same_fds(w, now);
 }
 
 #ifdef VALIJA_TEST
@@ -93,6 +122,7 @@ static void run_job(struct worker *w, struct deliver *d)
 
 	d->signals = w->signals;
 	d->vline = &w->vline;
+	d->seen = &w->seen;
 	if (has_nul(job) || !view_starts(job->home, VIEW("/")))
 		verdict_defer(&d->verdict, "The job makes no sense to "
 					   "qmail-local. (#4.3.0)");
@@ -153,12 +183,14 @@ static void worker_init(struct worker *w)
 	vline_init(&w->vline);
 	if (chdir("/") == -1)
 		die_errno(EXIT_RETRY, "cannot change directory to /");
-	w->open_fds = openfds_count();
+	if (w->signals >= FDS || !look_at_fds(w, w->fds))
+		die_errno(EXIT_RETRY, "cannot look at our descriptors");
 }
 
 static void worker_free(struct worker *w)
 {
 	vline_free(&w->vline);
+	seen_free(&w->seen);
 	str_free(&w->packet);
 	str_free(&w->result);
 	close(w->signals);

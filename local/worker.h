@@ -9,7 +9,7 @@
  * working directory, umask, descriptors, memory. A worker says in its result
  * whether it stays. It does not when the job was deferred, since something
  * is wrong then, when a program was run, which may have left processes in our
- * group, when something is left open, or after its hundredth job.
+ * group, when something is left open, or after its thousandth job.
  */
 
 /* Ends when the socket does; returns the exit code. */

@@ -5,6 +5,7 @@
 #include "lib/cdbmap.h"
 
 #define FIELDS 6
+#define LOAD_MAX_BYTES ((size_t)1024 * 1024)
 
 /* ---- reading users/cdb ---- */
 
@@ -72,6 +73,8 @@ static int open_table(struct assign_table *table, int homefd)
 	if (cdbmap_open(&table->map, homefd, "users/cdb") == -1)
 		return -1;
 	table->is_open = true;
+	/* Else it is read piece by piece, as it is needed. */
+	(void)cdbmap_load(&table->map, LOAD_MAX_BYTES);
 	switch (cdbmap_find(&table->map, VIEW(""), &table->wild_ends)) {
 	case CDBMAP_FOUND:
 		return 0;

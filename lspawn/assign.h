@@ -33,8 +33,8 @@ enum assign_result {
 };
 
 /*
- * users/cdb, open as long as nobody replaces it: assign_find() looks each
- * time. All zero is none open yet.
+ * users/cdb, in memory or open as long as nobody replaces it: assign_find()
+ * looks each time. All zero is none open yet.
  */
 struct assign_table {
 	bool is_open;

@@ -62,6 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		look_up(&map, VIEW(""), size);
 		look_up(&map, VIEW("!alice-example"), size);
 		walk(&map, size);
+		assert(!cdbmap_load(&map, size - 1));
+		assert(cdbmap_load(&map, size));
+		look_up(&map, VIEW(""), size);
+		look_up(&map, VIEW("!alice-example"), size);
+		walk(&map, size);
 		cdbmap_close(&map);
 	} else {
 		assert(errno == EPROTO && map.fd == -1);

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -304,14 +305,14 @@ def is_gone(pid):
 
 def test_one_worker_takes_job_after_job(instance):
     seen = set()
-    for n in range(100):
+    for n in range(1000):
         assert instance.deliver(b"box@h", id=1700000000000000 + n)[0] == "K"
         seen.update(workers(instance))
     assert len(seen) == 1
-    wait_for(lambda: not workers(instance), 10, "its end after the hundredth")
-    assert instance.deliver(b"box@h", id=1700000000000999)[0] == "K"
+    wait_for(lambda: not workers(instance), 10, "its end after the thousandth")
+    assert instance.deliver(b"box@h", id=1700000000009999)[0] == "K"
     assert the_worker(instance) not in seen
-    assert len(instance.new()) == 101
+    assert len(instance.new()) == 1001
     assert instance.peer.close()[0] == 0
 
 
@@ -347,6 +348,56 @@ def test_nothing_of_a_job_is_there_for_the_next(instance):
     assert (instance.mailbox / "fds").read_text().split() == ["0", "1", "2", "3"]
     assert (instance.mailbox / "mask").read_text() == "0077\n"
     wait_for(lambda: is_gone(pid), 10, "the end of the same worker")
+
+
+def settled(*paths):
+    """So old that every change of them shows."""
+    wait_for(lambda: all(os.stat(p).st_ctime < time.time() - 2.2 for p in paths), 10, "files to age")
+
+
+def test_files_that_are_kept_in_mind_are_obeyed_as_they_are(instance):
+    number = iter(range(100))
+
+    def deliver():
+        return instance.deliver(b"box-x@h", id=1700000000000000 + next(number))
+
+    default = instance.mailbox / ".qmail-default"
+    instance.qmail(".qmail-default", "./one/mbox\n")
+    for name in ("one", "two"):
+        (instance.mailbox / name).mkdir()
+        instance.own(instance.mailbox / name)
+    one, two = (instance.mailbox / name / "mbox" for name in ("one", "two"))
+    settled(default)
+    assert [deliver()[0] for _ in range(3)] == ["K"] * 3
+    pid = the_worker(instance)
+    assert one.read_bytes().count(b"\nline") == 3
+    # Written in place, of the same length.
+    with open(default, "r+") as file:
+        file.write("./two/mbox\n")
+    assert deliver()[0] == "K" and two.read_bytes().count(b"\nline") == 1
+    settled(default)
+    assert [deliver()[0] for _ in range(2)] == ["K"] * 2 and two.read_bytes().count(b"\nline") == 3
+    # Another file of the same length, times and mode.
+    times = os.stat(default)
+    instance.qmail(".new", "./one/mbox\n")
+    os.utime(instance.mailbox / ".new", ns=(times.st_atime_ns, times.st_mtime_ns))
+    os.rename(instance.mailbox / ".new", default)
+    assert deliver()[0] == "K" and one.read_bytes().count(b"\nline") == 4
+    # A file that goes before it, and goes again.
+    settled(default)
+    assert deliver()[0] == "K" and one.read_bytes().count(b"\nline") == 5
+    instance.qmail(".qmail-x", "./two/mbox\n")
+    assert deliver()[0] == "K" and two.read_bytes().count(b"\nline") == 4
+    (instance.mailbox / ".qmail-x").unlink()
+    assert deliver()[0] == "K" and one.read_bytes().count(b"\nline") == 6
+    assert workers(instance) == [pid]
+    # One bit of its mode.
+    default.chmod(0o700)
+    assert deliver() == ("Z", "Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)\n")
+    default.chmod(0o620)
+    assert deliver() == ("Z", "Uh-oh: .qmail file is writable. (#4.7.0)\n")
+    default.unlink()
+    assert deliver()[0] == "D"
 
 
 def test_new_binary_is_used_at_once(instance):
@@ -454,8 +505,6 @@ def test_spawner_killed_ends_idle_and_busy_workers(instance):
 
 
 def test_leaking_worker_is_not_kept(instance):
-    if not os.stat("/proc/self/fd").st_size:
-        pytest.skip("this kernel does not count descriptors")
     instance.start(env={**os.environ, "VALIJA_TEST_WORKER_LEAKS": "1"})
     for n in range(3):
         assert instance.deliver(b"box@h", id=1700000000000000 + n)[0] == "K"

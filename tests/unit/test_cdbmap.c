@@ -54,12 +54,17 @@ static void test_what_was_written_is_found_and_nothing_else(void **state)
 	char text[32];
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(counts); i++) {
+	for (size_t i = 0; i < 2 * COUNT_OF(counts); i++) {
+		unsigned count = counts[i / 2];
 		uint32_t at = 0;
 
-		write_numbers(counts[i]);
+		write_numbers(count);
 		assert_int_equal(cdbmap_open(&map, scratch.fd, "m.cdb"), 0);
-		for (unsigned n = 0; n < counts[i]; n++) {
+		/* Once from the file, once from memory. */
+		if (i % 2)
+			assert_true(cdbmap_load(&map, 1 << 30));
+		assert_true(i % 2 ? map.fd == -1 : map.fd != -1);
+		for (unsigned n = 0; n < count; n++) {
 			snprintf(text, sizeof(text), "key%u", n);
 			assert_int_equal(
 				cdbmap_find(&map, view_of(text), &value),
@@ -194,7 +199,7 @@ static size_t head_of_table(const struct str *content)
 }
 
 /* Write content, open it, look for key0. */
-static enum cdbmap_result find_key0(const struct str *content)
+static enum cdbmap_result find_key0_in(const struct str *content, bool load)
 {
 	enum cdbmap_result result;
 	struct str value = { 0 };
@@ -206,6 +211,10 @@ static enum cdbmap_result find_key0(const struct str *content)
 		assert_int_equal(errno, EPROTO);
 		return CDBMAP_ERROR;
 	}
+	assert_false(cdbmap_load(&map, content->len - 1));
+	if (load)
+		assert_true(cdbmap_load(&map, content->len));
+	errno = 0;
 	result = cdbmap_find(&map, VIEW("key0"), &value);
 	if (result == CDBMAP_ERROR)
 		assert_int_equal(errno, EPROTO);
@@ -213,6 +222,15 @@ static enum cdbmap_result find_key0(const struct str *content)
 		assert_int_equal(value.len, 0);
 	cdbmap_close(&map);
 	str_free(&value);
+	return result;
+}
+
+/* It makes no difference where it is read. */
+static enum cdbmap_result find_key0(const struct str *content)
+{
+	enum cdbmap_result result = find_key0_in(content, false);
+
+	assert_int_equal(find_key0_in(content, true), result);
 	return result;
 }
 

@@ -31,6 +31,7 @@ static void test_every_change_is_seen(void **state)
 	struct filemark one;
 	struct filemark two;
 	int dirfd;
+	int fd;
 
 	(void)state;
 	assert_non_null(mkdtemp(template));
@@ -40,6 +41,12 @@ static void test_every_change_is_seen(void **state)
 	age(dirfd, "f", 1000);
 	assert_int_equal(filemark_look(&one, dirfd, "f"), 0);
 	assert_int_equal(filemark_look(&two, dirfd, "f"), 0);
+	assert_true(filemark_same(&one, &two));
+	filemark_of(&two, -1);
+	assert_false(filemark_same(&one, &two));
+	fd = openat(dirfd, "f", O_RDONLY);
+	filemark_of(&two, fd);
+	close(fd);
 	assert_true(filemark_same(&one, &two));
 	/* It was changed just now, whatever its own time says. */
 	assert_false(filemark_is_settled(&one));

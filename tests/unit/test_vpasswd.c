@@ -37,6 +37,86 @@ static void assert_crypt(struct scratch *s, const char *name, const char *want)
 	str_free(&space);
 }
 
+/* A line of vpasswd, without its cdb. */
+static void append_line(struct scratch *s, const char *name)
+{
+	struct str text = { 0 };
+
+	scratch_read(s, "vpasswd", &text);
+	str_appendf(&text, "%s:many:0:0:Some One:/v/d/x:NOQUOTA\n", name);
+	scratch_write(s, "vpasswd", str_view(&text));
+	str_free(&text);
+}
+
+static void assert_in_table(struct vpasswd_table *table, struct scratch *s,
+			    const char *name, const char *want)
+{
+	struct vpasswd_record record;
+	struct str space = { 0 };
+
+	assert_int_equal(vpasswd_table_find(table, s->fd, view_of(name), &space,
+					    &record),
+			 want ? VPASSWD_FOUND : VPASSWD_MISSING);
+	if (want)
+		assert_view(record.crypt, want);
+	str_free(&space);
+}
+
+/* So long ago that nothing can have happened since without being seen. */
+static void settle(struct vpasswd_table *table)
+{
+	table->mark.looked_ns += INT64_C(5) * 1000 * 1000 * 1000;
+}
+
+static void test_a_kept_table_is_never_an_old_one(void **state)
+{
+	struct vpasswd_table table = { 0 };
+	struct vpasswd_record record;
+	struct str space = { 0 };
+	struct scratch s;
+	char name[16];
+
+	(void)state;
+	scratch_open(&s);
+	assert_int_equal(
+		vpasswd_table_find(&table, s.fd, VIEW("joe"), &space, &record),
+		VPASSWD_ERROR);
+	assert_int_equal(errno, ENOENT);
+	put(&s, "joe", "one");
+	assert_in_table(&table, &s, "joe", "one");
+	assert_in_table(&table, &s, "jim", NULL);
+	assert_true(table.is_loaded);
+	settle(&table);
+	assert_in_table(&table, &s, "joe", "one");
+	put(&s, "joe", "two");
+	assert_in_table(&table, &s, "joe", "two");
+	settle(&table);
+	scratch_write(&s, "vpasswd.cdb", VIEW("damaged"));
+	assert_int_equal(
+		vpasswd_table_find(&table, s.fd, VIEW("joe"), &space, &record),
+		VPASSWD_ERROR);
+	assert_int_equal(errno, EPROTO);
+	/* One that is too large is read from its file. */
+	for (unsigned n = 0; n < 700; n++) {
+		snprintf(name, sizeof(name), "user%u", n);
+		if (n < 699)
+			append_line(&s, name);
+		else
+			put(&s, name, "last");
+	}
+	assert_in_table(&table, &s, "user698", "many");
+	assert_in_table(&table, &s, "user699", "last");
+	assert_false(table.is_loaded);
+	assert_int_equal(unlinkat(s.fd, "vpasswd.cdb", 0), 0);
+	assert_int_equal(
+		vpasswd_table_find(&table, s.fd, VIEW("joe"), &space, &record),
+		VPASSWD_ERROR);
+	assert_int_equal(errno, ENOENT);
+	vpasswd_table_free(&table);
+	str_free(&space);
+	scratch_close(&s);
+}
+
 static void assert_text(struct scratch *s, const char *want)
 {
 	struct str text = { 0 };
@@ -299,6 +379,7 @@ int main(void)
 		cmocka_unit_test(
 			test_no_or_damaged_cdb_is_an_error_not_missing),
 		cmocka_unit_test(test_a_damaged_vpasswd_is_left_alone),
+		cmocka_unit_test(test_a_kept_table_is_never_an_old_one),
 		cmocka_unit_test(test_a_list_has_every_account_in_order),
 		cmocka_unit_test(
 			test_a_record_that_would_break_the_file_is_not_written),
