@@ -3,25 +3,66 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/ready.h"
+
+/* So long a socket waits in read(2); what is left then is polled for. */
+#define KERNEL_WAIT_MS 10000
+
+static bool can_wait_itself(struct in *in)
+{
+	const struct timeval limit = { .tv_sec = KERNEL_WAIT_MS / 1000 };
+
+	if (in->is_ours && in->waits_itself == 0)
+		in->waits_itself = setsockopt(in->fd, SOL_SOCKET, SO_RCVTIMEO,
+					      &limit, sizeof(limit)) == 0
+					   ? 1
+					   : -1;
+	return in->waits_itself == 1;
+}
+
+/* When the nearer of the two limits is reached; 0: never. */
+static int64_t end_of_wait(const struct in *in)
+{
+	int64_t end = in->deadline_ms;
+
+	if (in->timeout_ms >= 0) {
+		int64_t idle_end = clock_mono_ms() + in->timeout_ms;
+
+		if (end == 0 || idle_end < end)
+			end = idle_end;
+	}
+	return end;
+}
 
 static ssize_t default_read(struct in *in, void *to, size_t size)
 {
-	bool limited = in->timeout_ms >= 0 || in->deadline_ms;
-	bool wait = limited;
+	int64_t end = end_of_wait(in);
+	bool wait = end != 0;
 
 	for (;;) {
 		ssize_t got;
 
-		if (wait && ready_wait(in->fd, POLLIN, in->timeout_ms,
-				       in->deadline_ms) == -1)
+		/* With much time left one call waits and reads. */
+		if (wait && end - clock_mono_ms() > KERNEL_WAIT_MS &&
+		    can_wait_itself(in)) {
+			got = read(in->fd, to, size);
+			if (got != -1 || (errno != EINTR && errno != EAGAIN))
+				return got;
+		}
+		if (wait && ready_wait(in->fd, POLLIN, -1, end) == -1)
 			return -1;
 		got = read(in->fd, to, size);
 		if (got != -1 || (errno != EINTR && errno != EAGAIN))
 			return got;
-		wait = limited || errno == EAGAIN;
+		/* Without a limit, on a descriptor that does not block. */
+		if (end == 0 && errno == EAGAIN &&
+		    ready_wait(in->fd, POLLIN, -1, 0) == -1)
+			return -1;
 	}
 }
 

@@ -42,10 +42,17 @@ struct in {
 	size_t end; /* end of the bytes that are there */
 	int timeout_ms;
 	int64_t deadline_ms;
+	/*
+	 * Set this after in_init() when nobody reads the descriptor after us:
+	 * a socket is then told to wait in read(2) itself for a while, and no
+	 * poll(2) comes before each. Others would be surprised by the limit.
+	 */
+	bool is_ours;
+	int waits_itself; /* 0: not told yet; 1: it does so; -1: it cannot */
 	/* Called when the buffer is empty and about to wait (flush output). */
 	void (*before_wait)(void *arg);
 	void *before_wait_arg;
-	/* Replaceable; the default polls, then reads in->fd. */
+	/* Replaceable; the default waits, then reads in->fd. */
 	ssize_t (*read)(struct in *in, void *to, size_t size);
 };
 

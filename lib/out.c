@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/ready.h"
 
 /*
@@ -22,11 +23,24 @@ static ssize_t write_some(int fd, const void *from, size_t size)
 	return put;
 }
 
+static bool is_late(const struct out *out)
+{
+	return out->deadline_ms && clock_mono_ms() >= out->deadline_ms;
+}
+
 static ssize_t default_write(struct out *out, const void *from, size_t size)
 {
 	bool limited = out->timeout_ms >= 0 || out->deadline_ms;
 	bool wait = limited;
 
+	/* Mostly there is room, and a socket can say so at once. */
+	if (limited && !is_late(out)) {
+		ssize_t put = send(out->fd, from, size, MSG_DONTWAIT);
+
+		if (put != -1 ||
+		    (errno != EINTR && errno != EAGAIN && errno != ENOTSOCK))
+			return put;
+	}
 	for (;;) {
 		ssize_t put;
 

@@ -359,6 +359,7 @@ void pop3_init(struct pop3 *p, struct maildrop *drop)
 	p->drop = drop;
 	in_init(&p->in, STDIN_FILENO, p->in_space, sizeof(p->in_space),
 		POP3_TIMEOUT_MS);
+	p->in.is_ours = true;
 	out_init(&p->out, STDOUT_FILENO, p->out_space, sizeof(p->out_space),
 		 POP3_TIMEOUT_MS);
 	p->in.before_wait = flush_before_wait;

@@ -462,6 +462,7 @@ void session_init(struct session *s, int homefd, struct policy *policy)
 	s->policy = policy;
 	in_init(&s->in, STDIN_FILENO, s->in_space, sizeof(s->in_space),
 		policy->timeout_ms);
+	s->in.is_ours = true;
 	out_init(&s->out, STDOUT_FILENO, s->out_space, sizeof(s->out_space),
 		 policy->timeout_ms);
 	s->in.before_wait = flush_before_wait;

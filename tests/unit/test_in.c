@@ -289,6 +289,46 @@ static void test_a_nonblocking_descriptor_is_waited_for(void **state)
 	assert_int_equal(errno, EBADF);
 }
 
+static int64_t kernel_limit_s(int fd)
+{
+	struct timeval limit;
+	socklen_t size = sizeof(limit);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, &size),
+			 0);
+	return limit.tv_sec;
+}
+
+static void test_only_a_socket_of_ours_gets_a_limit_of_its_own(void **state)
+{
+	char space[16];
+	struct view chunk;
+	struct in in;
+	int fds[2];
+
+	(void)state;
+	for (int ours = 0; ours < 2; ours++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+		in_init(&in, fds[0], space, sizeof(space), 60000);
+		in.is_ours = ours;
+		assert_int_equal(write(fds[1], "x", 1), 1);
+		assert_int_equal(in_chunk(&in, &chunk), IN_OK);
+		assert_view(chunk, "x");
+		in_consume(&in, 1);
+		assert_int_equal(kernel_limit_s(fds[0]) != 0, ours);
+		/* The limits of `in` hold all the same. */
+		in.timeout_ms = 30;
+		assert_int_equal(in_chunk(&in, &chunk), IN_TIMEOUT);
+		in.timeout_ms = 60000;
+		in.deadline_ms = clock_mono_ms() + 30;
+		assert_int_equal(in_chunk(&in, &chunk), IN_TIMEOUT);
+		in.deadline_ms = 0;
+		close(fds[1]);
+		assert_int_equal(in_chunk(&in, &chunk), IN_EOF);
+		close(fds[0]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +341,8 @@ int main(void)
 		cmocka_unit_test(
 			test_behind_the_deadline_ready_bytes_do_not_count),
 		cmocka_unit_test(test_a_nonblocking_descriptor_is_waited_for),
+		cmocka_unit_test(
+			test_only_a_socket_of_ours_gets_a_limit_of_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
