@@ -94,8 +94,8 @@ qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
 # send/
 PROGS += qmail-send
 qmail-send := send/qmail-send send/bounce send/channel send/config send/finish \
-	send/log send/logged send/message send/names send/reports send/retry \
-	send/schedule send/take send/verp send/work
+	send/group send/log send/logged send/message send/names \
+	send/reports send/retry send/schedule send/take send/verp send/work
 PROGS += qmail-start
 qmail-start := send/qmail-start send/syncmode
 
@@ -225,6 +225,7 @@ vdominfo.libs := -lcdb
 
 # What a unit test or fuzz target links beside lib.a: NAME := sources
 test_schedule := send/schedule
+test_group := send/group
 test_names := send/names
 test_retry := send/retry
 test_verp := send/verp

@@ -30,14 +30,14 @@ static enum session_result greet(struct session *s,
 				 const struct session_times *times,
 				 bool only_helo, bool *broke_at_ehlo)
 {
-	unsigned code;
-
 	*broke_at_ehlo = false;
 	if (!client_reply(&s->client, times->greeting))
 		return SESSION_LOST;
 	if (s->client.reply.code != 220)
 		return SESSION_GREETING;
 	if (!only_helo) {
+		unsigned code;
+
 		*broke_at_ehlo = !say_hello(s, VIEW("EHLO "), times) ||
 				 s->client.reply.code == 421;
 		if (*broke_at_ehlo)

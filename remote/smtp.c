@@ -207,8 +207,8 @@ static void put_command(struct smtp *s)
 	s->row.sent++;
 }
 
-/* All that was sent is answered: send some more. */
-static void put_commands(struct smtp *s)
+/* All that was sent is answered: send some more. False if there is none. */
+static bool put_commands(struct smtp *s)
 {
 	size_t window = s->session->has_pipelining ? WINDOW_COMMANDS : 1;
 	struct row *row = &s->row;
@@ -216,17 +216,18 @@ static void put_commands(struct smtp *s)
 
 	for (size_t n = 0; n < window && bytes < WINDOW_BYTES; n++) {
 		if (row->sent == row->count + 2)
-			return;
+			return true;
 		/* DATA alone is worth waiting for who is left. */
 		if (n == 0 && is_data(row, row->sent) && row->taken == 0)
-			return;
+			return false;
 		if (row->sent && !is_data(row, row->sent))
 			bytes += asked(s, row->sent)->address.len + 16;
 		/* The first goes in any case. */
 		if (n && bytes > WINDOW_BYTES)
-			return;
+			return true;
 		put_command(s);
 	}
+	return true;
 }
 
 /* All recipients are refused, but DATA may have been on its way. */
@@ -256,9 +257,7 @@ static enum smtp_result converse(struct smtp *s)
 		bool data = is_data(row, row->got);
 		bool alive;
 
-		if (row->got == row->sent)
-			put_commands(s);
-		if (row->got == row->sent)
+		if (row->got == row->sent && !put_commands(s))
 			return give_up(s, false);
 		alive = client_reply(s->client,
 				     data ? times->data : times->command);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/die.h"
+#include "lib/memory.h"
 #include "lib/packet.h"
 #include "lib/ready.h"
 
@@ -66,17 +67,34 @@ struct delivery *channel_begin(struct channel *ch, uint64_t job)
 
 		if (d->used)
 			continue;
-		*d = (struct delivery){ .used = true, .job = job };
+		d->used = true;
+		d->job = job;
 		ch->used++;
 		return d;
 	}
 	return NULL;
 }
 
+void delivery_add(struct delivery *d, uint64_t number, uint64_t state_offset)
+{
+	if (d->count == d->cap) {
+		d->cap = d->cap * 2 + 1;
+		d->recipients = memory_resize(d->recipients, d->cap,
+					      sizeof(*d->recipients));
+	}
+	d->recipients[d->count++] = (struct delivery_recipient){
+		.number = number,
+		.state_offset = state_offset,
+	};
+}
+
 void channel_end(struct channel *ch, struct delivery *d)
 {
 	assert(d->used);
-	*d = (struct delivery){ .used = false };
+	/* The slot keeps its array for the next one. */
+	d->used = false;
+	d->message = NULL;
+	d->count = 0;
 	ch->used--;
 }
 

@@ -5,7 +5,8 @@
  * The connection to one spawner, and the deliveries in its hands.
  *
  *	channel_hello(&ch, 60000)            once, it says how many it takes
- *	d = channel_begin(&ch);              NULL when all slots are taken
+ *	d = channel_begin(&ch, number);      NULL when all slots are taken
+ *	delivery_add(d, ...);                once or more
  *	channel_send(&ch, packet, fd);
  *	...
  *	channel_prepare(&ch, &polls);
@@ -25,12 +26,23 @@
 
 struct message;
 
+struct delivery_recipient {
+	uint64_t number;
+	uint64_t state_offset; /* in the queue file */
+};
+
+/* One job: one recipient, or several at one host. */
 struct delivery {
 	bool used;
-	uint64_t job; /* the number in the job protocol and in the log */
+	/*
+	 * The number in the job protocol. In the log every recipient has one
+	 * of his own: the first has this, the others the next ones.
+	 */
+	uint64_t job;
 	struct message *message;
-	uint64_t recipient;
-	uint64_t state_offset; /* of that recipient, in the queue file */
+	struct delivery_recipient *recipients;
+	size_t count;
+	size_t cap;
 };
 
 struct channel {
@@ -57,6 +69,7 @@ int channel_open(struct channel *ch, int wait_ms) MUST_USE;
 /* May another job be sent now? */
 bool channel_ready(const struct channel *ch);
 struct delivery *channel_begin(struct channel *ch, uint64_t job);
+void delivery_add(struct delivery *d, uint64_t number, uint64_t state_offset);
 void channel_end(struct channel *ch, struct delivery *d);
 struct delivery *channel_find(struct channel *ch, uint64_t job);
 

@@ -16,6 +16,7 @@
 #include "lib/job.h"
 #include "lib/qfile.h"
 #include "lib/str.h"
+#include "send/group.h"
 #include "send/schedule.h"
 
 struct send;
@@ -41,6 +42,7 @@ struct pass {
 	uint64_t in_flight;
 	struct qfile_cursor at;
 	struct qfile_recipient next;
+	struct group_ticks ahead; /* whom jobs have taken from behind `at` */
 };
 
 struct message {

@@ -2,9 +2,14 @@
 
 #define MARK VIEW("-@[]")
 
+bool verp_is(struct view sender)
+{
+	return view_ends(sender, MARK);
+}
+
 struct view verp_owner(struct view sender)
 {
-	if (view_ends(sender, MARK))
+	if (verp_is(sender))
 		sender.len -= MARK.len;
 	return sender;
 }

@@ -11,6 +11,8 @@
 
 /* Overwrite *to with the sender for this recipient. */
 void verp_expand(struct str *to, struct view sender, struct view recipient);
+/* Does each recipient get a sender of his own? */
+bool verp_is(struct view sender);
 /* Where a bounce of the whole message goes: owner-@host. */
 struct view verp_owner(struct view sender);
 

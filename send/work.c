@@ -114,12 +114,24 @@ static bool in_flight_elsewhere(struct send *s, const struct message *m, int c,
 
 	if (m->passes[!c].in_flight == 0)
 		return false;
-	for (uint64_t i = 0; i < other->concurrency; i++)
-		if (other->deliveries[i].used &&
-		    other->deliveries[i].message == m &&
-		    other->deliveries[i].recipient == recipient)
-			return true;
+	for (uint64_t i = 0; i < other->concurrency; i++) {
+		const struct delivery *d = &other->deliveries[i];
+
+		for (size_t n = 0; d->message == m && n < d->count; n++)
+			if (d->recipients[n].number == recipient)
+				return true;
+	}
 	return false;
+}
+
+/* Does he wait for this pass? classify() leaves its words in work. */
+static bool is_for_pass(struct send *s, const struct message *m, int c,
+			const struct qfile_recipient *rcpt)
+{
+	return rcpt->state == QFILE_WAITING &&
+	       !group_is_ticked(&m->passes[c].ahead, rcpt->number) &&
+	       classify(s, rcpt->address) == c &&
+	       !in_flight_elsewhere(s, m, c, rcpt->number);
 }
 
 /* Move a pass to its next recipient. */
@@ -128,9 +140,7 @@ static void pass_advance(struct send *s, struct message *m, int c)
 	struct pass *pass = &m->passes[c];
 
 	while (qfile_next(&m->file, &pass->at, &pass->next))
-		if (pass->next.state == QFILE_WAITING &&
-		    classify(s, pass->next.address) == c &&
-		    !in_flight_elsewhere(s, m, c, pass->next.number)) {
+		if (is_for_pass(s, m, c, &pass->next)) {
 			pass->has_next = true;
 			return;
 		}
@@ -154,6 +164,7 @@ static void pass_open(struct send *s, struct message *m, int c)
 	int64_t birth = (int64_t)(m->id / 1000000);
 	struct pass *pass = &m->passes[c];
 
+	group_free(&pass->ahead);
 	*pass = (struct pass){
 		.fresh = entry->flags & 1U << c,
 		.last = is_too_old(s, birth),
@@ -447,16 +458,19 @@ static void lose_channel(struct send *s, int c)
 	s->exiting = true;
 }
 
-/* The packet of one job, in work.packet. classify() has left its target. */
+/*
+ * The packet of one job, in work.packet, for those in work.recipients.
+ * classify() has left the words of the last one.
+ */
 static void format_job(struct send *s, const struct message *m, int c,
-		       uint64_t number, uint64_t recipient)
+		       uint64_t number)
 {
 	struct work *w = &s->work;
-	struct view target = str_view(&w->target);
 	struct job job = {
 		.number = number,
 		.queue = view_of(s->format.identity),
 		.id = m->id,
+		.recipients = str_view(&w->recipients),
 		.size = m->file.message_len,
 		.message = str_view(&m->text),
 		.fd = m->memfd,
@@ -465,36 +479,76 @@ static void format_job(struct send *s, const struct message *m, int c,
 
 	verp_expand(&w->sender, m->file.sender, str_view(&w->plain));
 	job.sender = str_view(&w->sender);
-	str_reset(&w->recipients);
-	job_add_recipient(&w->recipients, recipient, target);
-	job.recipients = str_view(&w->recipients);
 	if (c == DUE_REMOTE)
-		job.host = view_from(target, view_find_last(target, '@') + 1);
+		job.host = group_host(str_view(&w->target));
 	if (!qfile_find(&m->file, QFILE_BODY, &job.body))
 		job.body = (struct view){ 0 };
 	job.smtputf8 = qfile_find(&m->file, QFILE_SMTPUTF8, &ignored);
 	job_format(&w->packet, &job);
 }
 
+/* One recipient more for the job; classify() has left his target. */
+static void add_recipient(struct send *s, struct message *m, int c,
+			  struct delivery *d,
+			  const struct qfile_recipient *rcpt)
+{
+	struct view target = str_view(&s->work.target);
+	uint64_t number = d->job + d->count;
+
+	s->work.last_job = number;
+	delivery_add(d, rcpt->number, rcpt->state_offset);
+	job_add_recipient(&s->work.recipients, rcpt->number, target);
+	if (MUTANT(done_first))
+		message_mark(s, m, rcpt->state_offset, QFILE_DELIVERED);
+	log_put(&s->log, "starting delivery %lu: msg %lu to %s ",
+		(unsigned long)number, (unsigned long)m->id,
+		s->channels[c].name);
+	log_safe(&s->log, target);
+	log_end(&s->log);
+}
+
+/* Whoever waits for this pass at the host of `first` comes along. */
+static void add_others(struct send *s, struct message *m, int c,
+		       struct delivery *d, const struct qfile_recipient *first)
+{
+	struct qfile_cursor at = m->passes[c].at;
+	struct work *w = &s->work;
+	struct qfile_recipient rcpt;
+
+	str_set(&w->host, group_host(str_view(&w->target)));
+	for (size_t n = 0; n < GROUP_LOOK_AHEAD && d->count < GROUP_MAX; n++) {
+		if (!qfile_next(&m->file, &at, &rcpt))
+			break;
+		/* Most are not: the address as it is tells quickly. */
+		if (!group_same_host(rcpt.address, first->address) ||
+		    !is_for_pass(s, m, c, &rcpt) ||
+		    !view_eq_nocase(group_host(str_view(&w->target)),
+				    str_view(&w->host)))
+			continue;
+		if (w->recipients.len + w->target.len > GROUP_MAX_BYTES)
+			break;
+		add_recipient(s, m, c, d, &rcpt);
+		group_tick(&m->passes[c].ahead, rcpt.number);
+	}
+	/* As if the first were the last that was looked at. */
+	classify(s, first->address);
+}
+
 static void start_delivery(struct send *s, struct message *m, int c,
 			   const struct qfile_recipient *rcpt)
 {
 	struct channel *ch = &s->channels[c];
-	struct delivery *d = channel_begin(ch, ++s->work.last_job);
+	struct delivery *d = channel_begin(ch, s->work.last_job + 1);
 
 	assert(d);
 	d->message = m;
-	d->recipient = rcpt->number;
-	d->state_offset = rcpt->state_offset;
-	if (MUTANT(done_first))
-		message_mark(s, m, d->state_offset, QFILE_DELIVERED);
 	m->passes[c].in_flight++;
-	log_put(&s->log, "starting delivery %lu: msg %lu to %s ",
-		(unsigned long)d->job, (unsigned long)m->id, ch->name);
-	log_safe(&s->log, str_view(&s->work.target));
-	log_end(&s->log);
+	str_reset(&s->work.recipients);
+	add_recipient(s, m, c, d, rcpt);
+	if (c == DUE_REMOTE && !verp_is(m->file.sender))
+		add_others(s, m, c, d, rcpt);
 	work_log_status(s);
-	format_job(s, m, c, d->job, rcpt->number);
+	format_job(s, m, c, d->job);
 	if (channel_send(ch, str_view(&s->work.packet), m->memfd) == -1)
 		lose_channel(s, c);
 }
@@ -561,32 +615,40 @@ void work_start(struct send *s)
 
 /* ---- results ---- */
 
-static void log_result(struct send *s, const struct delivery *d,
+/* One recipient of a delivery that is answered. */
+struct answered {
+	struct message *message;
+	int c;
+	uint64_t job; /* his number in the log */
+	const struct delivery_recipient *rcpt;
+};
+
+static void log_result(struct send *s, const struct answered *a,
 		       const char *what, struct view text)
 {
-	log_put(&s->log, "delivery %lu: %s: ", (unsigned long)d->job, what);
+	log_put(&s->log, "delivery %lu: %s: ", (unsigned long)a->job, what);
 	log_safe(&s->log, text);
 	log_end(&s->log);
 }
 
-static void fail(struct send *s, const struct delivery *d, struct view text)
+static void fail(struct send *s, const struct answered *a, struct view text)
 {
-	struct message *m = d->message;
+	struct message *m = a->message;
 	struct str path = { 0 };
 
-	log_result(s, d, "failure", text);
+	log_result(s, a, "failure", text);
 	qformat_path(&s->format, &path, "bounce", m->id);
 	/* The mark is what counts; without a report the bounce says less. */
 	if (reports_append(s->homefd, str_c(&path), &m->reports_end,
-			   d->recipient, text) == -1)
+			   a->rcpt->number, text) == -1)
 		log_errno(&s->log, "warning: unable to append to %s",
 			  str_c(&path));
-	message_mark(s, m, d->state_offset, QFILE_FAILED);
+	message_mark(s, m, a->rcpt->state_offset, QFILE_FAILED);
 	str_free(&path);
 }
 
 /* Deferred, but the message is too old. */
-static void fail_late(struct send *s, const struct delivery *d,
+static void fail_late(struct send *s, const struct answered *a,
 		      struct view text)
 {
 	struct str whole = { 0 };
@@ -595,51 +657,52 @@ static void fail_late(struct send *s, const struct delivery *d,
 	if (whole.len && !view_ends(text, VIEW("\n")))
 		str_append_byte(&whole, '\n');
 	str_append_c(&whole, TOO_LONG);
-	fail(s, d, str_view(&whole));
+	fail(s, a, str_view(&whole));
 	str_free(&whole);
 }
 
-static void defer(struct send *s, const struct delivery *d, int c,
-		  struct view text)
+static bool is_last_pass(const struct answered *a)
 {
-	if (d->message->passes[c].last)
-		fail_late(s, d, text);
-	else
-		log_result(s, d, "deferral", text);
+	return a->message->passes[a->c].last;
 }
 
-static void apply(struct send *s, const struct delivery *d, int c,
+static void apply(struct send *s, const struct answered *a,
 		  const struct job_report *report)
 {
 	switch (report->outcome) {
 	case JOB_DELIVERED:
-		log_result(s, d, "success", report->text);
-		message_mark(s, d->message, d->state_offset, QFILE_DELIVERED);
+		log_result(s, a, "success", report->text);
+		message_mark(s, a->message, a->rcpt->state_offset,
+			     QFILE_DELIVERED);
 		break;
 	case JOB_FAILED:
-		fail(s, d, report->text);
+		fail(s, a, report->text);
 		break;
 	case JOB_DEFERRED:
-		defer(s, d, c, report->text);
+		if (is_last_pass(a))
+			fail_late(s, a, report->text);
+		else
+			log_result(s, a, "deferral", report->text);
 		break;
 	}
 }
 
-static void apply_result(struct send *s, const struct delivery *d, int c,
+/* Without a report of his, nobody knows what became of him. */
+static void apply_result(struct send *s, const struct answered *a,
 			 struct view outcomes)
 {
 	struct job_report report;
 
 	while (job_next_outcome(&outcomes, &report))
-		if (report.recipient == d->recipient) {
-			apply(s, d, c, &report);
+		if (report.recipient == a->rcpt->number) {
+			apply(s, a, &report);
 			return;
 		}
-	if (d->message->passes[c].last)
-		fail_late(s, d, VIEW(""));
+	if (is_last_pass(a))
+		fail_late(s, a, VIEW(""));
 	else
 		log_line(&s->log, "delivery %lu: report mangled, will defer",
-			 (unsigned long)d->job);
+			 (unsigned long)a->job);
 }
 
 /* False when the packet is none that a spawner would send. */
@@ -659,7 +722,16 @@ static bool take_result(struct send *s, int c)
 		return true;
 	}
 	m = d->message;
-	apply_result(s, d, c, result.outcomes);
+	for (size_t i = 0; i < d->count; i++) {
+		const struct answered one = {
+			.message = m,
+			.c = c,
+			.job = d->job + i,
+			.rcpt = &d->recipients[i],
+		};
+
+		apply_result(s, &one, result.outcomes);
+	}
 	channel_end(ch, d);
 	m->passes[c].in_flight--;
 	work_log_status(s);
@@ -736,6 +808,7 @@ void work_free(struct send *s)
 	str_free(&w->recipients);
 	str_free(&w->plain);
 	str_free(&w->target);
+	str_free(&w->host);
 	str_free(&w->sender);
 	*w = (struct work){ 0 };
 }

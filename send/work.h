@@ -6,8 +6,8 @@
  *
  * Each channel has at most `concurrency` passes over messages that have been
  * tried before, and as many over fresh ones, so that neither waits for the
- * other to be opened. A free slot goes to the passes in turn, one recipient
- * at a time; while both kinds wait, three slots go to fresh ones and the
+ * other to be opened. A free slot goes to the passes in turn, one job at a
+ * time: one recipient, or those at one remote host; while both kinds wait, three slots go to fresh ones and the
  * fourth to an old one. So a long queue never delays new mail, and new mail
  * never stops an old queue.
  */
@@ -34,13 +34,14 @@ struct work {
 	unsigned turns[2];     /* counts slots, for the fourth one */
 	struct message **open; /* by schedule number; NULL: it is closed */
 	size_t open_cap;
-	uint64_t last_job; /* number of the last delivery */
+	uint64_t last_job; /* of the last recipient */
 	uint64_t open_messages;
 	uint64_t open_bytes; /* of their envelopes */
 	struct str packet;   /* scratch: */
 	struct str recipients;
 	struct str plain;
 	struct str target;
+	struct str host;
 	struct str sender;
 };
 

@@ -1,6 +1,7 @@
 """qmail-send with spawners made of Python: for tests of the scheduler."""
 
 import array
+import copy
 import fcntl
 import os
 import pathlib
@@ -45,9 +46,20 @@ class Job:
         assert len(self.message) == self.size
         self.address = self.recipients[0][1]
 
+    def each(self):
+        """One job for each recipient."""
+        for number, address in self.recipients:
+            one = copy.copy(self)
+            one.recipients = [(number, address)]
+            one.address = address
+            yield one
+
 
 class Spawner(threading.Thread):
-    """Answers each job with answer(job): (b"K", b"text") or None to hold."""
+    """Answers each recipient with answer(job): (b"K", b"text").
+
+    None holds the whole job.
+    """
 
     def __init__(self, name, capacity=120, hello=True):
         super().__init__(daemon=True)
@@ -74,15 +86,19 @@ class Spawner(threading.Thread):
                 fds.frombytes(data)
             job = Job(self.channel, packet, list(fds))
             self.jobs.append(job)
-            said = self.answer(job)
-            if said is None:
+            said = [self.answer(one) for one in job.each()]
+            if None in said:
                 self.held.append(job)
             else:
-                self.reply(job, *said)
+                self.reply(job, said)
 
-    def reply(self, job, outcome, text):
+    def addresses(self):
+        """All that it was asked for."""
+        return [address for job in self.jobs for _, address in job.recipients]
+
+    def reply(self, job, said):
         packet = PROTOCOL + record(3, u64(job.number))
-        for number, _ in job.recipients:
+        for (number, _), (outcome, text) in zip(job.recipients, said):
             packet += record(32, u64(number) + outcome + text)
         try:
             self.ours.send(packet)
@@ -91,7 +107,7 @@ class Spawner(threading.Thread):
 
     def release(self, outcome, text):
         for job in self.held:
-            self.reply(job, outcome, text)
+            self.reply(job, [(outcome, text)] * len(job.recipients))
         self.held = []
 
     def close(self):

@@ -93,12 +93,13 @@ def test_addresses_go_where_the_model_says(tmp_path, bin, seed):
     got = {}
     for spawner in (send.local, send.remote):
         for job in spawner.jobs:
-            got[job.recipients[0][0]] = (spawner.channel,
-                                         job.address.decode(), job.host)
+            for number, address in job.recipients:
+                got[number] = (spawner.channel, address.decode(),
+                               job.host and job.host.lower())
     assert len(got) == len(addresses)
     for number, address in enumerate(addresses):
         channel, target = model.route(address)
-        host = (target.rsplit("@", 1)[1].encode()
+        host = (target.rsplit("@", 1)[1].lower().encode()
                 if channel == "remote" else None)
         assert got[number] == (channel, target, host), address
     # The log says the same.

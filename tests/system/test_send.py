@@ -91,7 +91,7 @@ def test_deferral_waits_and_keeps_the_mark_of_others(send):
     send.remote.answer = lambda job: (b"K", b"ok\n")
     send.kill(signal.SIGALRM)
     send.wait_end(ident)
-    assert [job.address[:1] for job in send.remote.jobs].count(b"a") == 1
+    assert send.remote.addresses().count(b"a@there.example") == 1
 
 
 BOUNCE = """Date: DATE
@@ -560,22 +560,25 @@ def test_hup_rereads_locals_and_virtualdomains(send):
     assert send.local.jobs[1].address == b"new-b@there.example"
 
 
-def test_hup_in_mid_flight_does_not_deliver_twice(send):
+@pytest.mark.parametrize("hosts, jobs", [(30, 20), (3, 3)])
+def test_hup_in_mid_flight_does_not_deliver_twice(send, hosts, jobs):
+    """As many jobs as there may be, or few with many recipients each."""
     send.answers["remote"] = lambda job: None
     send.start()
-    ident = send.inject(MESSAGE, b"",
-                        [b"a%d@there.example" % n for n in range(30)])
-    send.wait_log("status: local 0/10 remote 20/20")
-    wait_for(lambda: len(send.remote.held) == 20)
-    send.control("locals", "here.example\nthere.example\n")
+    want = [b"a%d@there%d.example" % (n, n % hosts) for n in range(30)]
+    ident = send.inject(MESSAGE, b"", want)
+    send.wait_log(f"status: local 0/10 remote {jobs}/20")
+    wait_for(lambda: len(send.remote.held) == jobs)
+    send.control("locals", "here.example\n" + "".join(
+        f"there{n}.example\n" for n in range(hosts)))
     send.kill(signal.SIGHUP)
     send.queue.trigger()
     send.wait_end(send.inject(MESSAGE, b"", [b"x@here.example"]))
     send.remote.answer = lambda job: (b"K", b"ok\n")
     send.remote.release(b"K", b"ok\n")
     send.wait_end(ident)
-    seen = sorted(j.address for j in send.jobs() if j.id == ident)
-    assert seen == sorted(b"a%d@there.example" % n for n in range(30))
+    seen = [address for j in send.jobs() if j.id == ident for _, address in j.recipients]
+    assert sorted(seen) == sorted(want)
 
 
 def test_states_count_wherever_the_file_lies(send):
@@ -682,3 +685,96 @@ def test_long_queue_drains(send):
     assert memory_kib(send.pid) < 8000
     # The youngest was first.
     assert send.remote.jobs[0].id == 1000000000000000 + count - 1
+
+
+# ---- recipients of one job ----
+
+def test_recipients_at_one_host_share_a_job(send):
+    send.start()
+    ident = send.inject(MESSAGE, b"s@far.example", [
+        b"a@one.example", b"x@here.example", b"b@two.example", b"c@ONE.example",
+        b"y@here.example", b"d@one.example", b"e@three.example", b"f@two.example"])
+    send.wait_end(ident)
+    assert sorted((job.host, tuple(a for _, a in job.recipients))
+                  for job in send.remote.jobs) == [
+        (b"one.example", (b"a@one.example", b"c@ONE.example", b"d@one.example")),
+        (b"three.example", (b"e@three.example",)),
+        (b"two.example", (b"b@two.example", b"f@two.example"))]
+    assert sorted(len(job.recipients) for job in send.local.jobs) == [1, 1]
+    # In the log each has a delivery of his own.
+    for address in ("a@one.example", "c@ONE.example", "f@two.example", "y@here.example"):
+        [(number, where)] = re.findall(
+            rf"^starting delivery (\d+): msg {ident} to (local|remote) {address}$", send.log(), re.M)
+        assert send.log().count(f"delivery {number}: success: ok/\n") == 1
+    assert len(set(re.findall(r"^starting delivery (\d+):", send.log(), re.M))) == 8
+    assert "remote 3/20" in send.log() and "remote 4/20" not in send.log()
+
+
+def test_each_of_a_job_keeps_his_own_state(send):
+    outcomes = {b"a": (b"K", b"ok\n"), b"b": (b"Z", b"later\n"), b"c": (b"D", b"no\n")}
+    send.answers["remote"] = lambda job: outcomes[job.address[:1]]
+    send.start()
+    to = [name + b"%d@there.example" % n for n in range(3) for name in (b"a", b"b", b"c")]
+    ident = send.inject(MESSAGE, b"s@far.example", to)
+    send.wait_log("deferral: later/", 3)
+    wait_for(lambda: send.queue.states(ident) == (DELIVERED + WAITING + FAILED) * 3)
+    assert len(send.remote.jobs) == 1
+    send.remote.answer = lambda job: (b"K", b"ok\n")
+    send.kill(signal.SIGALRM)
+    send.wait_end(ident)
+    assert [address for _, address in send.remote.jobs[1].recipients] == to[1::3]
+    ((message, _),) = send.bounces()
+    assert re.findall(rb"^<(\S+)>:\nno$", message, re.M) == to[2::3]
+
+
+def test_verp_makes_a_job_for_each(send):
+    send.start()
+    ident = send.inject(MESSAGE, b"list-@here.example-@[]",
+                        [b"a@there.example", b"b@there.example"])
+    send.wait_end(ident)
+    assert [(job.sender, len(job.recipients)) for job in send.remote.jobs] == [
+        (b"list-a=there.example@here.example", 1), (b"list-b=there.example@here.example", 1)]
+
+
+def test_a_job_has_a_hundred_recipients_at_most(send):
+    send.start()
+    to = [b"u%d@h%d.example" % (n, n % 3) for n in range(900)]
+    ident = send.inject(MESSAGE, b"s@far.example", to)
+    send.wait_end(ident)
+    assert sorted(len(job.recipients) for job in send.remote.jobs) == [100] * 9
+    assert sorted(send.remote.addresses()) == sorted(to)
+
+
+def test_a_job_fits_its_packet_whatever_the_addresses(send):
+    message = b"Subject: x\n\n" + (b"y" * 63 + b"\n") * 1023
+    send.start()
+    to = [b"%03d" % n + b"u" * 900 + b"@there.example" for n in range(200)]
+    ident = send.inject(message, b"s" * 900 + b"@far.example", to)
+    send.wait_end(ident)
+    assert sorted(send.remote.addresses()) == to
+    assert max(len(job.recipients) for job in send.remote.jobs) > 20
+
+
+def test_a_list_of_many_hosts_is_not_slow(send):
+    """What looking ahead costs does not grow with the list."""
+    send.start()
+    to = [b"u%d@h%d.example" % (n, n) for n in range(20000)]
+    ident = send.inject(MESSAGE, b"s@far.example", to)
+    send.wait_end(ident, timeout=60)
+    assert sorted(send.remote.addresses()) == sorted(to)
+
+
+def test_a_lost_job_repeats_no_more_than_its_recipients(send):
+    """Marked one by one: whoever was answered before the end is done."""
+    send.answers["remote"] = lambda job: None if job.host == b"slow.example" else (b"K", b"ok\n")
+    send.start()
+    to = [b"u%d@%s.example" % (n, b"slow" if n % 2 else b"fast") for n in range(20)]
+    ident = send.inject(MESSAGE, b"s@far.example", to)
+    wait_for(lambda: send.queue.states(ident) == (DELIVERED + WAITING) * 10)
+    send.stop(signal.SIGKILL)
+    first = send.remote.addresses()
+    send.answers["remote"] = None
+    send.start()
+    send.wait_end(ident)
+    assert sorted(send.remote.addresses()) == sorted(to[1::2])
+    assert sorted(first) == sorted(to)
