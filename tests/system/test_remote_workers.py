@@ -411,16 +411,14 @@ class Moody(Server):
             b"DATA": rnd.choice([b"354 go\r\n"] * 8 + [b"554 no\r\n", b"451 no\r\n", None, b"421 x\r\n"]),
             b".": rnd.choice([b"250 taken\r\n"] * 8 + [b"554 spam\r\n", b"452 full\r\n", None, b"421 x\r\n"]),
         }
-        self.rcpts = {}
-        self.rcpt_rnd = rnd
+        self.seed = seed
         self.data.clear()
 
     def rcpt(self, line):
-        if line not in self.rcpts:
-            self.rcpts[line] = self.rcpt_rnd.choice(
-                [PLAIN] * 8 + [b"550-no\r\n550 user\r\n", b"451 grey\r\n", b"452 4.2.2 full\r\n", b"552 x\r\n",
-                               b"421 gone\r\n"])
-        return self.rcpts[line]
+        # Whoever asks, in whatever order: connections that were given up, too.
+        return random.Random(f"{self.seed} {line}").choice(
+            [PLAIN] * 8 + [b"550-no\r\n550 user\r\n", b"451 grey\r\n", b"452 4.2.2 full\r\n", b"552 x\r\n",
+                           b"421 gone\r\n"])
 
     def in_script(self, line):
         return self.script[line[:4]]
