@@ -127,16 +127,43 @@ static bool is_torn(struct send *s, const char *path)
 }
 
 /*
+ * Without a journal a name may come back and lead to somebody else's file,
+ * which is none of ours: it goes to bad/.
+ */
+static bool is_foreign(struct send *s, const char *path)
+{
+	return faccessat(s->homefd, path, R_OK | W_OK, 0) == -1 &&
+	       errno == EACCES;
+}
+
+/* Give the new file its name, in place of what a power cut left there. */
+static int take_name(struct send *s, struct str *temp, struct str *path,
+		     uint64_t id)
+{
+	if (names_move(s->homefd, str_c(temp), str_c(path)) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -1;
+	if (is_foreign(s, str_c(path))) {
+		message_rename_bad(s, str_c(path), id, false);
+		return names_move(s->homefd, str_c(temp), str_c(path));
+	}
+	if (is_torn(s, str_c(path)))
+		return renameat(s->homefd, str_c(temp), s->homefd, str_c(path));
+	errno = EEXIST;
+	return -1;
+}
+
+/*
  * Name before sync, as everywhere: then one sync covers both. Returns the
  * file's descriptor, or -1 with errno.
  */
-static int publish(struct send *s, int fd, struct str *temp, struct str *path)
+static int publish(struct send *s, int fd, struct str *temp, struct str *path,
+		   uint64_t id)
 {
 	int error;
 
-	if (names_move(s->homefd, str_c(temp), str_c(path)) == -1 &&
-	    (errno != EEXIST || !is_torn(s, str_c(path)) ||
-	     renameat(s->homefd, str_c(temp), s->homefd, str_c(path)) == -1)) {
+	if (take_name(s, temp, path, id) == -1) {
 		error = errno;
 		unlinkat(s->homefd, str_c(temp), 0);
 	} else if ((!MUTANT(spill_no_sync) && durable_sync(fd) == -1) ||
@@ -168,7 +195,7 @@ static int write_file(struct send *s, const struct qfile *q, struct str *path)
 		if (result == QFILE_BAD)
 			errno = EBADMSG;
 		if (result == QFILE_OK && fchmod(fd, 0660) == 0) {
-			fd = publish(s, fd, &temp, path);
+			fd = publish(s, fd, &temp, path, q->id);
 		} else {
 			int error = errno;
 
@@ -440,16 +467,22 @@ static bool replay_message(struct send *s, const struct qfile *file)
 {
 	struct str path = { 0 };
 	bool done = true;
+	bool is_known;
+	struct stat st;
 	int fd;
 
 	qformat_path(&s->format, &path, "mess", file->id);
+	/* A name that was there is in the schedule, whatever it leads to. */
+	is_known =
+		fstatat(s->homefd, str_c(&path), &st, AT_SYMLINK_NOFOLLOW) == 0;
 	if (!is_moved_already(s, str_c(&path), file)) {
 		fd = write_file(s, file, &path);
 		done = fd != -1;
 		if (done) {
 			close(fd);
 			take_log_new(s, file);
-			work_found(s, file->id);
+			if (!is_known)
+				work_found(s, file->id);
 		} else {
 			log_errno(&s->log,
 				  "warning: unable to write %s; will try again "

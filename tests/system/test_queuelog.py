@@ -259,6 +259,38 @@ def test_a_damaged_record_is_set_aside_and_the_others_delivered(house, where):
     assert "alert: a record of queue/log/" in house.log()
 
 
+@pytest.mark.parametrize("left", ["torn", "empty", pytest.param(
+    "foreign", marks=pytest.mark.root)])
+def test_a_name_that_a_power_cut_left_does_not_stand_in_the_way(house, left):
+    """As a disk without a journal may show it, in the act of being moved."""
+    oracle = Oracle(house)
+    pid = stop_send(house)
+    assert oracle.send()
+    (image,) = [image for _, _, state, image in log_records(house.home)
+                if set(states_of(image)) == {ord("W")}]
+    ident = int.from_bytes(image[-32:-24], "little")
+    path = house.home / "queue/mess" / str(ident % 23) / str(ident)
+    path.write_bytes({"torn": image[:100], "empty": b"",
+                      "foreign": b"somebody else's"}[left])
+    path.chmod(0o600)
+    if left != "foreign":
+        owner = (house.home / "queue").stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+        path.chmod(0o660)
+    os.kill(pid, signal.SIGKILL)
+    restarted(house, pid)
+    if left == "foreign":
+        # It was found, could not be opened, and is due in two minutes.
+        wait_for(lambda: f"info msg {ident}" in house.log(), 30, house.story)
+        os.kill(send_pid(house), signal.SIGALRM)
+    wait_for(lambda: not oracle.missing(), 30, house.story)
+    house.wait_queue_empty()
+    oracle.judge()
+    if left == "foreign":
+        (bad,) = files(house, "bad")
+        assert bad.read_bytes() == b"somebody else's"
+
+
 def test_a_segment_of_a_later_version_is_left_alone(house):
     pid = stop_send(house)
     house.svc("-d", "qmail-queued")
