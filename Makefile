@@ -434,7 +434,7 @@ sanitized:
 		$(patsubst %,tests/system/test_%.py,$(SANITIZED))
 
 bench: all
-	tests/bench/run
+	tests/bench/run $(BENCH_OPTIONS)
 
 clean:
 	rm -rf build build-test build-san build-fuzz build-mutant-*

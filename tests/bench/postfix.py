@@ -22,6 +22,7 @@ PACKAGE = ROOT / ".peer/postfix"
 OWNER = "games"  # mail_owner: an account that Debian has and nobody uses
 GROUP = "news"   # setgid_group: likewise
 DOMAIN = "example.test"
+NOBODY = (65534, 65534)
 
 MAIN = """
 compatibility_level = 3.6
@@ -43,7 +44,10 @@ alias_maps =
 local_recipient_maps =
 virtual_mailbox_domains = example.test
 virtual_mailbox_base = {top}/mail
-virtual_mailbox_maps = inline:{{ luis@example.test=luis/ }}
+virtual_mailbox_maps = texthash:{top}/etc/boxes
+transport_maps = texthash:{top}/etc/routes
+disable_dns_lookups = yes
+smtp_host_lookup = native
 virtual_minimum_uid = 1
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
@@ -88,12 +92,13 @@ QUEUE = ("active bounce corrupt defer deferred flush hold incoming maildrop "
 
 
 class Postfix:
-    def __init__(self, top):
+    def __init__(self, top, boxes=("luis",), routes=None):
+        """routes: domain (or .domain, for all below it) -> loopback port."""
         self.top = pathlib.Path(top)
         self.port = free_port()
         self.master = None
         owner = pwd.getpwnam(OWNER)
-        for folder in ("etc", "queue", "data", "mail/luis"):
+        for folder in ("etc", "queue", "data", "mail"):
             (self.top / folder).mkdir(parents=True)
         self.top.chmod(0o755)
         for folder in QUEUE:
@@ -103,17 +108,28 @@ class Postfix:
             if folder != "pid":
                 os.chown(path, owner.pw_uid, -1)
         os.chown(self.top / "data", owner.pw_uid, -1)
-        for path in (self.top / "mail", self.maildir.parent):
-            os.chown(path, 65534, 65534)
+        os.chown(self.top / "mail", *NOBODY)
+        for box in boxes:
+            self.make_maildir(box)
+        (self.top / "etc/boxes").write_text(
+            "".join(f"{box}@{DOMAIN} {box}/\n" for box in boxes))
+        (self.top / "etc/routes").write_text(
+            "".join(f"{domain} smtp:[127.0.0.1]:{port}\n"
+                    for domain, port in (routes or {}).items()))
         words = dict(top=self.top, lib=PACKAGE / "usr/lib/postfix", package=PACKAGE,
                      owner=OWNER, group=GROUP, port=f"127.0.0.1:{self.port}")
         (self.top / "etc/main.cf").write_text(MAIN.format(**words))
         (self.top / "etc/master.cf").write_text(MASTER.format(**words))
         (self.top / "etc/dynamicmaps.cf").write_text("")
 
-    @property
-    def maildir(self):
-        return self.top / "mail/luis/new"
+    def maildir(self, box="luis"):
+        return self.top / "mail" / box / "new"
+
+    def make_maildir(self, box):
+        for name in ("", "tmp", "new", "cur"):
+            path = self.top / "mail" / box / name
+            path.mkdir(0o700)
+            os.chown(path, *NOBODY)
 
     def start(self):
         env = {"PATH": os.environ["PATH"], "MAIL_CONFIG": str(self.top / "etc"),
