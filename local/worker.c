@@ -34,10 +34,15 @@ struct worker {
  */
 static bool look_at_fds(const struct worker *w, struct pollfd *fds)
 {
+	int n;
+
 	for (int i = 0; i < FDS; i++)
 		fds[i] = (struct pollfd){ .fd = i };
 	fds[w->signals].events = POLLIN;
-	return poll(fds, FDS, 0) != -1;
+	do
+		n = poll(fds, FDS, 0);
+	while (n == -1 && errno == EINTR);
+	return n != -1;
 }
 
 /*
