@@ -287,7 +287,7 @@ def workers(instance):
     try:
         return [pid for pid in processes.children(instance.peer.process.pid)
                 if processes.status(pid)["State"][0] != "Z"]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 
