@@ -7,6 +7,13 @@ are in no such group: what they do for a system is not in its figure.
 
 import os
 import pathlib
+import signal
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/system"))
+
+from waiting import wait_for  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
 MOUNTS = [pathlib.Path(p) for p in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")]
@@ -58,7 +65,14 @@ class Account:
                 pass  # it has just ended
         return total
 
-    def close(self):
+    def close(self, patience_s=20):
+        """When the last one has ended; what does not end is killed."""
+        try:
+            wait_for(lambda: not self.pids(), patience_s, "the last process")
+        except AssertionError:
+            for pid in self.pids():
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not self.pids(), patience_s, "the killed ones")
         self.group.rmdir()
 
 

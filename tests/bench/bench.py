@@ -87,8 +87,13 @@ class Bench:
             raise SystemExit(f"queue/format says sync {mode} on {self.disk.words}")
 
     def end(self):
-        while self.systems:
-            self.systems.pop().close()
+        """Both are closed, whatever becomes of the first."""
+        try:
+            if self.systems:
+                self.systems.pop().close()
+        finally:
+            if self.systems:
+                self.end()
 
     # ---- pairs ----
 
@@ -202,10 +207,10 @@ class Bench:
         try:
             self.beside(key, count, remote)
         finally:
+            if host:
+                host.close()  # else a delivery that waits for it goes on
             self.end()
             remote.close()
-            if host:
-                host.close()
 
     def beside(self, key, count, remote):
         messages, limit_s = (50, 10) if self.options.quick else (200, 30)

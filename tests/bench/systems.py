@@ -12,7 +12,6 @@ sys.path.insert(0, str(ROOT / "tests/bench"))
 from account import Account  # noqa: E402
 from house import DOMAIN, PASSWORD, House  # noqa: E402
 from postfix import Postfix  # noqa: E402
-from waiting import wait_for  # noqa: E402
 
 RELAY = "relay.test"  # mail for it goes to the sink
 DEAD = "dead.test"    # mail for anything below it goes nowhere
@@ -62,8 +61,10 @@ class Valija:
         return all(line.endswith(": 0") for line in done.splitlines() if line)
 
     def close(self):
-        self.house.stop()
-        self.account.close()
+        try:
+            self.house.stop()
+        finally:
+            self.account.close()
 
     def remove(self):
         self.house.remove()
@@ -96,10 +97,10 @@ class Peer:
         return self.waiting() == 0
 
     def close(self):
-        self.postfix.stop()
-        # The master does not wait for its children.
-        wait_for(lambda: not self.account.pids(), 20, "Postfix's processes")
-        self.account.close()
+        try:
+            self.postfix.stop()
+        finally:
+            self.account.close()
 
     def remove(self):
         shutil.rmtree(self.top, ignore_errors=True)
