@@ -345,13 +345,16 @@ static void disconnect(struct send *s, int64_t again_ms)
 	}
 }
 
-/* A qmail-queued that is new may have made segments anew. */
-static void close_segments(struct logged *l)
+/*
+ * A qmail-queued that is new may have made segments anew, and what was
+ * released of the old ones is none of its records.
+ */
+static void forget_segments(struct logged *l)
 {
 	for (size_t i = 0; i < QLOG_SEGMENTS_MAX; i++) {
 		if (l->segments[i].fd != -1)
 			close(l->segments[i].fd);
-		l->segments[i].fd = -1;
+		l->segments[i] = (struct logged_segment){ .fd = -1 };
 	}
 }
 
@@ -376,7 +379,7 @@ static void connect_now(struct send *s)
 	l->connect_ms = clock_mono_ms() + CONNECT_MS;
 	if (!move_all(s))
 		return;
-	close_segments(l);
+	forget_segments(l);
 	l->sock = usock_connect(s->homefd, HANDOVER_SOCKET, SOCK_SEQPACKET);
 	if (l->sock != -1) {
 		l->complained = false;
