@@ -111,15 +111,10 @@ class Strict(House):
                                     "export VALIJA_TEST_STRICT\n")
                 path.write_text(text.replace("env - ", "env - VALIJA_TEST_STRICT=1 "))
         groups = os.getgroups()
-        down = self.home / "service/qmail-send/down"
-        down.touch()  # else it may start a qmail-queued of its own
         os.setgroups([])
         try:
             super().start()
-            wait_for((self.home / "queue/socket/enqueue").exists, 30, "qmail-queued")
-            self.svc("-u", "qmail-send")
             wait_for(lambda: self.pids("qmail-rspawn"), 30, "qmail-send")
-            down.unlink()
         finally:
             os.setgroups(groups)
 
