@@ -349,7 +349,7 @@ tests: $(addprefix $(O)/tests/,$(UNIT) $(FUZZ))
 unit: $(addprefix $(O)/tests/,$(UNIT))
 	@set -e; for t in $(UNIT); do \
 		$(O)/tests/$$t >$(O)/tests/$$t.log 2>&1 || \
-			{ cat $(O)/tests/$$t.log; exit 1; }; \
+			{ cat $(O)/tests/$$t.log >&2; exit 1; }; \
 		sed -n "s/^\[  PASSED  \]/$$t:/p" $(O)/tests/$$t.log; done
 
 fuzz-replay: $(addprefix $(O)/tests/,$(FUZZ))

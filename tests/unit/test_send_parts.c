@@ -46,6 +46,7 @@ static void test_a_line_is_written_at_once(void **state)
 	close(fds[0]);
 	close(fds[1]);
 	str_free(&log.line);
+	str_free(&log.lines);
 }
 
 /* ---- send/names.h ---- */
