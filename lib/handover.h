@@ -22,6 +22,7 @@ enum handover_type {
 	HANDOVER_RELEASED =
 		16, /* u64 segment, u64 records, u64 of them moved */
 	HANDOVER_REPLAYED = 17, /* u64 segment */
+	HANDOVER_ENDING = 18,   /* told to end; ends when its jobs have */
 };
 
 #endif

@@ -62,6 +62,7 @@ static void lose(struct handover *h)
 	close(h->sock);
 	h->sock = -1;
 	h->greeted = false;
+	h->ending = false;
 	h->outstanding = 0;
 	str_reset(&h->out);
 	appender_abandon(h->appender);
@@ -204,6 +205,8 @@ static void obey(struct handover *h, const struct record *record)
 	}
 	if (record->type == HANDOVER_REPLAYED && record->value.len == 8)
 		appender_replayed(h->appender, le64_read(at));
+	if (record->type == HANDOVER_ENDING)
+		h->ending = true;
 }
 
 static void hear(struct handover *h)
@@ -234,7 +237,7 @@ static void hear(struct handover *h)
 
 bool handover_takes_records(struct handover *h)
 {
-	return h->greeted && h->outstanding < OUTSTANDING_MAX &&
+	return h->greeted && !h->ending && h->outstanding < OUTSTANDING_MAX &&
 	       (h->pause_ms == 0 || clock_mono_ms() >= h->pause_ms);
 }
 

@@ -21,6 +21,7 @@ struct handover {
 	int listener; /* -1: it could not be made, or is closed */
 	int sock;     /* -1: nobody is there */
 	bool greeted; /* it knows what to replay, and hears of the rest */
+	bool ending;  /* it is about to go */
 	uid_t uid;    /* the only one who may connect */
 	bool logs;    /* there will be records */
 	uint64_t outstanding;

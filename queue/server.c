@@ -22,7 +22,11 @@
 #define ACCEPT_PAUSE_MS 500
 /* A trigger that could not be pulled is pulled so much later. */
 #define TRIGGER_PAUSE_MS 1000
-/* Told to end, it stays for qmail-send so long, and looks so often. */
+/*
+ * Told to end, it waits so long to hear that qmail-send has been told, too,
+ * then so long for its end, and looks so often.
+ */
+#define HEAR_MS 2000
 #define LINGER_MS 10000
 #define LINGER_LOOK_MS 50
 
@@ -150,10 +154,10 @@ static void stop(struct server *server)
 /* A second request, or SIGINT, is meant for now. */
 static void end(struct server *server, int sig)
 {
-	if (sig == SIGINT || server->linger_until_ms)
+	if (sig == SIGINT || server->linger_from_ms)
 		stop(server);
 	else
-		server->linger_until_ms = clock_mono_ms() + LINGER_MS;
+		server->linger_from_ms = clock_mono_ms();
 }
 
 static void obey_signals(struct server *server)
@@ -218,8 +222,10 @@ static bool send_runs(int homefd)
  */
 static void linger(struct server *server)
 {
-	if (clock_mono_ms() >= server->linger_until_ms ||
-	    !send_runs(server->homefd))
+	int64_t until_ms = server->linger_from_ms +
+			   (server->handover.ending ? LINGER_MS : HEAR_MS);
+
+	if (clock_mono_ms() >= until_ms || !send_runs(server->homefd))
 		stop(server);
 }
 
@@ -280,7 +286,7 @@ static void prepare(struct server *server, int64_t *deadline)
 	server->until_no = polls_add(polls, server->until_fd, POLLIN);
 	if (server->trigger_due)
 		polls_until(deadline, server->trigger_ms);
-	if (server->linger_until_ms && server->listener != -1)
+	if (server->linger_from_ms && server->listener != -1)
 		polls_until(deadline, clock_mono_ms() + LINGER_LOOK_MS);
 	appender_flush(&server->appender);
 	committers_prepare(&server->committers, polls, deadline);
@@ -298,7 +304,7 @@ static void act(struct server *server)
 		obey_signals(server);
 	if (server->until_fd != -1 && polls_ready(polls, server->until_no))
 		watch_until(server);
-	if (server->linger_until_ms)
+	if (server->linger_from_ms)
 		linger(server);
 	committers_act(&server->committers, polls);
 	handover_act(&server->handover, polls);

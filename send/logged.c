@@ -702,6 +702,19 @@ static void move_old(struct send *s)
 	s->again = true;
 }
 
+void logged_ending(struct send *s)
+{
+	struct str said = { 0 };
+
+	if (s->logged.sock == -1)
+		return;
+	record_append(&said, HANDOVER_ENDING, view_make(NULL, 0));
+	/* Where it is not taken, qmail-queued does without. */
+	if (packet_send(s->logged.sock, str_view(&said), -1) == PACKET_ERROR)
+		disconnect(s, 0);
+	str_free(&said);
+}
+
 static void tell_released(struct send *s)
 {
 	struct logged *l = &s->logged;

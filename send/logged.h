@@ -61,6 +61,8 @@ void logged_run(struct send *s);
  * then it stays where it is, and is tried again.
  */
 int logged_move(struct send *s, struct message *m) MUST_USE;
+/* qmail-queued should know that we have been told to end. */
+void logged_ending(struct send *s);
 /* Everybody has it: let the record go. */
 void logged_release(struct send *s, struct message *m);
 /* Its record does not check: into bad/ with the bytes, and let it go. */

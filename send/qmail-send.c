@@ -254,6 +254,7 @@ static void begin_exit(struct send *s)
 	if (s->exiting)
 		return;
 	s->exiting = true;
+	logged_ending(s);
 	log_line(&s->log, "number of deliveries left before exit: %lu",
 		 (unsigned long)work_in_flight(s));
 	work_log_status(s);

@@ -44,6 +44,17 @@ def test_what_is_under_way_is_forwarded_before_the_end(house):
     assert b"on its way" in message
 
 
+def test_qmail_queued_alone_restarts_soon(house):
+    """Nobody told qmail-send to end: there is nothing to wait for."""
+    house.add_domain()
+    house.start()
+    (before,) = house.pids("qmail-queued")[:1]
+    house.svc("-t", "qmail-queued")
+    wait_for(lambda: before not in house.pids("qmail-queued"), 8, house.story)
+    house.send(b"Subject: afterwards\r\n\r\nx\r\n")
+    house.wait_messages(1)
+
+
 def test_svscan_ends_all_of_it(house):
     house.add_domain()
     house.start()
