@@ -2,8 +2,11 @@
 
 It is made by `./setup house`, the same code that makes ./instance, started
 under svscan on loopback ports, and stopped by the pid it was started with.
+One is made so for all tests; each test has a copy.
 """
 
+import atexit
+import functools
 import os
 import pathlib
 import poplib
@@ -40,20 +43,60 @@ def listens(port):
         return False
 
 
+def make(home, bin, smtp_port=2525, pop3_port=2110):
+    home.chmod(0o755)
+    subprocess.run(
+        [ROOT / "setup", "house", home, "--bin", bin,
+         "--smtp", str(smtp_port), "--pop3", str(pop3_port)],
+        check=True, cwd=ROOT)
+
+
+def fresh_folder(prefix="valija-"):
+    """Not pytest's tmp_path: other uids must be able to walk there."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir="/var/tmp"))
+
+
+@functools.cache
+def pattern(bin):
+    """A house that is only copied."""
+    home = fresh_folder("valija-pattern-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    make(home, bin)
+    return home
+
+
+def copy(source, home):
+    """What `setup house` would have made there; the programs are links."""
+    subprocess.run(["cp", "-a", *(path for path in source.iterdir()
+                                  if path.name != "bin"), home], check=True)
+    subprocess.run(["cp", "-al", source / "bin", home], check=True)
+    home.chmod(0o755)
+    for folder in ("control", "service", "alias", "users"):
+        for path in (home / folder).rglob("*"):
+            if path.is_symlink() or not path.is_file():
+                continue
+            content = path.read_bytes()
+            if os.fsencode(source) in content:
+                assert path.suffix != ".cdb"  # lengths and hashes are in it
+                path.write_bytes(content.replace(os.fsencode(source),
+                                                 os.fsencode(home)))
+
+
 class House:
     def __init__(self, bin, place=None):
-        # Not pytest's tmp_path: other uids must be able to walk there.
-        self.home = pathlib.Path(place or tempfile.mkdtemp(prefix="valija-", dir="/var/tmp"))
-        self.home.chmod(0o755)
+        self.home = pathlib.Path(place or fresh_folder())
         self.smtp_port = free_port()
         self.pop3_port = free_port()
         self.clock = self.home / "clock"
         self.env = {"VALIJA_TEST_CLOCK": str(self.clock)}  # of every service
         self.svscan = None
-        subprocess.run(
-            [ROOT / "setup", "house", self.home, "--bin", bin,
-             "--smtp", str(self.smtp_port), "--pop3", str(self.pop3_port)],
-            check=True, cwd=ROOT)
+        if place:
+            make(self.home, bin, self.smtp_port, self.pop3_port)
+            return
+        copy(pattern(bin), self.home)
+        for service, port in (("qmail-smtpd", self.smtp_port),
+                              ("qmail-pop3d", self.pop3_port)):
+            (self.home / "service" / service / "env/PORT").write_text(f"{port}\n")
 
     def run(self, program, *args, **kw):
         kw.setdefault("check", True)

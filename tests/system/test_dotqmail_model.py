@@ -23,7 +23,7 @@ import jobs
 ROOT = os.geteuid() == 0
 UID = 45671 if ROOT else os.getuid()
 GID = 45671 if ROOT else os.getgid()
-CASES = 250
+CASES = 100
 SOAK_CASES = 10000
 
 FAKE_QUEUE = """#!/bin/sh

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import email.utils
+import functools
 import os
 import re
 import shutil
@@ -79,8 +80,10 @@ class Queued:
     def __init__(self, raw, sender, recipients):
         self.raw, self.sender, self.recipients = raw, sender, recipients
         self.header, _, self.body = raw.partition(b"\n\n")
-        self.message = email.message_from_bytes(
-            raw, policy=email.policy.compat32)
+
+    @functools.cached_property
+    def message(self):
+        return email.message_from_bytes(self.raw, policy=email.policy.compat32)
 
     def lines(self):
         return self.header.decode("utf-8", "surrogateescape").split("\n")
