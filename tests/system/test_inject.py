@@ -15,7 +15,7 @@ import pytest
 QUEUE = """#!/usr/bin/python3
 import os, sys
 def slurp(fd):
-    data = b""
+    data = bytearray()
     while chunk := os.read(fd, 65536):
         data += chunk
     return data
