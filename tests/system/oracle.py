@@ -59,13 +59,13 @@ class Oracle:
     def missing(self):
         return self.accepted - set(self.copies())
 
-    def judge(self, kills=0):
-        """Nothing acknowledged is lost; copies within what kills allow."""
-        copies = self.copies()
-        lost = self.accepted - set(copies)
+    def judge(self, copies=0):
+        """Nothing acknowledged is lost; at most so many came once more."""
+        found = self.copies()
+        lost = self.accepted - set(found)
         assert not lost, f"acknowledged and lost: {sorted(lost)}"
-        extra = sum(n - 1 for token, n in copies.items()
+        extra = sum(n - 1 for token, n in found.items()
                     if token not in self.before)
-        assert extra <= kills, f"{extra} extra copies after {kills} kills"
-        strangers = set(copies) - self.accepted - self.refused - self.before
+        assert extra <= copies, f"{extra} extra copies"
+        strangers = set(found) - self.accepted - self.refused - self.before
         assert not strangers

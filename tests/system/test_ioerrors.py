@@ -92,8 +92,8 @@ class Judge(Oracle):
             found[token] = found.get(token, 0) + 1
         return found
 
-    def judge(self, kills=0):
-        super().judge(kills)
+    def judge(self, copies=0):
+        super().judge(copies)
         assert all(code == 250 or 400 <= code < 500 for code in self.codes), \
             f"a permanent answer to a temporary failure: {self.codes}"
         bounces = self.bounces()

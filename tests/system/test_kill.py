@@ -218,6 +218,10 @@ PROGRAMS = ["qmail-smtpd", "qmail-queued", "qmail-send", "qmail-lspawn",
             "qmail-popup", "vchkpw", "qmail-pop3d", "tcpserver",
             "qmail-getpw", "qmail-rspawn", "qmail-remote"]
 REMOTE = {"qmail-rspawn", "qmail-remote"}
+# A mailbox has one file a message and recipient, however often a delivery is
+# tried: its name says so. Another machine, a forward or a vdelivermail that
+# runs as a program (here it is a script) may get one more a kill.
+MAY_REPEAT = REMOTE | {"qmail-getpw", "vdelivermail"}
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +286,7 @@ def kill_everywhere(house, program, sample, sink):
             else:
                 missed += 1
             wrapped.disarm()
-            oracle.judge(kills=reached)
+            oracle.judge(copies=reached if program in MAY_REPEAT else 0)
     finally:
         wrapped.disarm()
         wrapped.unwrap()
@@ -296,7 +300,7 @@ def kill_everywhere(house, program, sample, sink):
         assert reached >= min(sample, 0.7 * len(chosen)), (reached, missed)
     assert oracle.send(), "it does not accept mail any more"
     settle(house)
-    oracle.judge(kills=reached)
+    oracle.judge(copies=reached if program in MAY_REPEAT else 0)
     assert not house.queue_files("bad")
     for user in ("luis", "postmaster"):
         for path in house.maildir(user).joinpath("new").iterdir():
@@ -354,8 +358,9 @@ def random_kills(house, seconds, senders=4):
         assert not thread.is_alive()
     wait_for(lambda: listens(house.smtp_port), 30, "SMTP to come back")
     settle(house)
-    # A qmail-send that dies has at most its deliveries in flight at risk.
-    oracle.judge(kills=kills * 10)
+    # What was in flight when somebody died is delivered again, and finds
+    # its own earlier file.
+    oracle.judge()
     assert len(oracle.accepted) > seconds, "hardly any mail flowed"
     return kills, len(oracle.accepted)
 
