@@ -23,7 +23,8 @@ static int drop_bounding(uint64_t keep)
 	return 0;
 }
 
-static int drop_capabilities(uint64_t keep)
+/* Hold no more than `keep`, and let no exec get beyond `bounding`. */
+static int give_up_capabilities(uint64_t keep, uint64_t bounding)
 {
 	struct __user_cap_header_struct head = {
 		.version = _LINUX_CAPABILITY_VERSION_3,
@@ -33,7 +34,8 @@ static int drop_capabilities(uint64_t keep)
 
 	if (syscall(__NR_capget, &head, data) == -1)
 		return -1;
-	if (data[0].effective >> CAP_SETPCAP & 1 && drop_bounding(keep) == -1)
+	if (data[0].effective >> CAP_SETPCAP & 1 &&
+	    drop_bounding(bounding) == -1)
 		return -1;
 	for (int half = 0; half < 2; half++) {
 		uint32_t mask = (uint32_t)(keep >> (32 * half));
@@ -45,6 +47,26 @@ static int drop_capabilities(uint64_t keep)
 	}
 	/* The ambient set cannot hold what the inheritable one has not. */
 	return any ? (int)syscall(__NR_capset, &head, data) : 0;
+}
+
+/*
+ * What a program of the machine's own may need that became root by its setuid
+ * bit, or has some by its file (ping): those that sudo and PAM need, a
+ * checkpassword program that ends in a chroot. It would not run, or fail, for
+ * want of one that it is used to.
+ */
+static const uint64_t of_users =
+	UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_DAC_OVERRIDE |
+	UINT64_C(1) << CAP_DAC_READ_SEARCH | UINT64_C(1) << CAP_FOWNER |
+	UINT64_C(1) << CAP_FSETID | UINT64_C(1) << CAP_KILL |
+	UINT64_C(1) << CAP_SETGID | UINT64_C(1) << CAP_SETUID |
+	UINT64_C(1) << CAP_NET_BIND_SERVICE | UINT64_C(1) << CAP_NET_RAW |
+	UINT64_C(1) << CAP_SYS_CHROOT | UINT64_C(1) << CAP_SYS_NICE |
+	UINT64_C(1) << CAP_SYS_RESOURCE | UINT64_C(1) << CAP_AUDIT_WRITE;
+
+int sandbox_root(uint64_t keeps)
+{
+	return give_up_capabilities(keeps, keeps | of_users);
 }
 
 /* ---- limits ---- */
@@ -214,7 +236,8 @@ static int confine(const struct sandbox *sandbox)
 
 int sandbox_modest(const struct sandbox *sandbox)
 {
-	if (drop_capabilities(sandbox->root_keeps) == -1 ||
+	if (give_up_capabilities(sandbox->root_keeps, sandbox->root_keeps) ==
+		    -1 ||
 	    sandbox_hide_memory() == -1)
 		return -1;
 	return limit(RLIMIT_CORE, 0);

@@ -68,6 +68,14 @@ int sandbox_enter(const struct sandbox *sandbox) MUST_USE;
  */
 int sandbox_modest(const struct sandbox *sandbox) MUST_USE;
 
+/*
+ * For root that starts other people's programs: it keeps these capabilities,
+ * and what it executes gets at most those that programs which are setuid are
+ * used to, of files, users, ports and limits; nobody's loads modules, traces
+ * others, mounts or sets up networks. 0, or -1 with errno.
+ */
+int sandbox_root(uint64_t keeps) MUST_USE;
+
 /* Only that other processes of our uid read no memory of ours. */
 int sandbox_hide_memory(void) MUST_USE;
 

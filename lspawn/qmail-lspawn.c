@@ -11,6 +11,7 @@
  * bytes: a key of users/cdb, the input of qmail-getpw, a record of a job.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #include "lib/disks.h"
 #include "lib/home.h"
 #include "lib/ids.h"
+#include "lib/sandbox.h"
 #include "lib/spawner.h"
 #include "lspawn/assign.h"
 #include "lspawn/getpw.h"
@@ -288,6 +290,14 @@ static void open_house(struct lspawn *my)
 		die_errno(EXIT_RETRY, "cannot read users/ids");
 }
 
+/* It becomes others, and ends those that take too long. No more. */
+static int give_up_capabilities(void)
+{
+	return sandbox_root(UINT64_C(1) << CAP_SETUID |
+			    UINT64_C(1) << CAP_SETGID |
+			    UINT64_C(1) << CAP_KILL);
+}
+
 static void close_house(struct lspawn *my)
 {
 	str_free(&my->local_path);
@@ -315,6 +325,8 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		die(EXIT_REJECT, "usage: qmail-lspawn defaultdelivery");
 	my.default_delivery = view_of(argv[1]);
+	if (give_up_capabilities() == -1)
+		die_errno(EXIT_RETRY, "cannot give up capabilities");
 	open_house(&my);
 	if (spawner_timeout(my.homefd, &s.timeout_ms) == -1)
 		die_errno(EXIT_RETRY, "cannot read control/timeoutdelivery");

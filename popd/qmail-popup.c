@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -218,6 +219,12 @@ static void answer(int code, struct view user)
 	say(VIEW("-ERR [AUTH] authorization failed\r\n"));
 }
 
+static void give_up_capabilities(uint64_t all_but)
+{
+	if (sandbox_root(all_but) == -1)
+		die_temporarily("cannot give up capabilities");
+}
+
 static void log_in(struct popup *p, char **argv)
 {
 	struct str user = { 0 };
@@ -242,7 +249,12 @@ int main(int argc, char **argv)
 	str_appendf(&p.timestamp, "<%ld.%lld@%.255s>", (long)getpid(),
 		    (long long)clock_wall_s(), argv[1]);
 	str_reserve(&p.secret, PACKET_MAX_BYTES);
+	give_up_capabilities(UINT64_C(1) << CAP_KILL |
+			     UINT64_C(1) << CAP_SETGID |
+			     UINT64_C(1) << CAP_SETUID);
 	start_parser(&p);
+	/* To end the parser; the program that comes then has what it needs. */
+	give_up_capabilities(UINT64_C(1) << CAP_KILL);
 	if (await_credentials(&p)) {
 		end_parser(&p);
 		log_in(&p, argv + 2);

@@ -45,14 +45,23 @@ def is_dumpable(pid):
     return os.stat(f"/proc/{pid}/fd").st_uid == os.stat(f"/proc/{pid}").st_uid
 
 
+# Capabilities by the names that the table uses (linux/capability.h).
+CAP_NAMES = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 3,
+             "fsetid": 4, "kill": 5, "setgid": 6, "setuid": 7,
+             "net_bind_service": 10, "net_raw": 13, "sys_chroot": 18,
+             "sys_nice": 23, "sys_resource": 24, "audit_write": 29}
+CAP_USERS = sum(1 << n for n in CAP_NAMES.values())
+
+
 def cap_names(text):
-    """`all` that this process has, `none`, or the numbers."""
+    """`all` that this process has, `users` of them, `none`, or their names."""
     mask = int(text, 16)
-    if mask == 0:
-        return "none"
-    if mask == int(status("self")["CapBnd"], 16):
-        return "all"
-    return " ".join(str(n) for n in range(64) if mask >> n & 1)
+    mine = int(status("self")["CapBnd"], 16)
+    for name, group in (("none", 0), ("all", mine), ("users", CAP_USERS & mine)):
+        if mask == group:
+            return name
+    names = {n: name for name, n in CAP_NAMES.items()}
+    return " ".join(names.get(n, str(n)) for n in range(64) if mask >> n & 1)
 
 
 def libraries(pid, own):

@@ -501,6 +501,44 @@ def test_groups_are_exactly_the_users(instance):
     assert instance.deliver(b"box@h") == ("K", f"{GID}\ndid 0+0+1\n")
 
 
+def runs_setuid(instance):
+    return not os.statvfs(instance.home).f_flag & os.ST_NOSUID
+
+
+@pytest.mark.root
+def test_a_users_line_may_run_what_is_setuid(instance):
+    """qmail-lspawn has few capabilities; a program of root's has its own."""
+    if not runs_setuid(instance):
+        pytest.skip("/var/tmp is mounted nosuid")
+    secret = instance.home / "secret"
+    secret.write_text("of another user\n")
+    os.chown(secret, QMAILP, QMAILP)
+    secret.chmod(0o600)
+    shutil.copy("/bin/cat", instance.home / "read")
+    instance.qmail(".qmail", f"|{instance.home}/read {secret}\n")
+    assert instance.deliver(b"box@h")[0] != "K"
+    (instance.home / "read").chmod(0o4755)
+    assert instance.deliver(b"box@h") == ("K", "of another user\ndid 0+0+1\n")
+
+
+@pytest.mark.root
+def test_a_users_line_may_run_what_has_file_capabilities(instance):
+    """As ping has; execve fails where one of them cannot be had."""
+    net_raw = 1 << 13
+    with open("/proc/self/status") as status:
+        mine = int(re.search(r"CapBnd:\t(\w+)", status.read())[1], 16)
+    if not runs_setuid(instance) or not mine & net_raw:
+        pytest.skip("no capabilities of files here")
+    ping = instance.home / "ping"
+    shutil.copy("/bin/true", ping)
+    ping.chmod(0o755)
+    # Revision 2 of linux/capability.h, effective.
+    os.setxattr(ping, "security.capability",
+                struct.pack("<5I", 0x02000001, net_raw, 0, 0, 0))
+    instance.qmail(".qmail", f"|{ping}\n")
+    assert instance.deliver(b"box@h") == ("K", "did 0+0+1\n")
+
+
 @pytest.mark.root
 def test_fork_failure_defers_and_goes_on(instance):
     """strace makes clone fail in qmail-lspawn itself."""

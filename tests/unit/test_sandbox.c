@@ -520,6 +520,86 @@ static void test_root_keeps_what_is_listed(void **state)
 	str_free(&said);
 }
 
+/*
+ * chown to setuid, net_bind_service, net_raw, sys_chroot, sys_nice,
+ * sys_resource, audit_write
+ */
+#define USERS UINT64_C(0x218424ff)
+
+/* The set of that name in a /proc/PID/status. */
+static uint64_t set_of(const struct str *status, const char *name)
+{
+	const char *at = strstr(status->p, name);
+
+	assert_non_null(at);
+	return strtoull(at + strlen(name), NULL, 16);
+}
+
+/* Of these; a container may have fewer. */
+static void assert_users(uint64_t set)
+{
+	assert_true(set && !(set & ~USERS));
+}
+
+static void say_status(void)
+{
+	char text[4096];
+	int fd = open("/proc/self/status", O_RDONLY);
+	ssize_t got = pread(fd, text, sizeof(text), 0);
+
+	if (got == -1 || write(2, text, (size_t)got) == -1)
+		_exit(1);
+}
+
+static void be_root(void *arg)
+{
+	const uint64_t *keeps = arg;
+
+	if (sandbox_root(keeps[0]) == -1 || sandbox_root(keeps[1]) == -1)
+		die_errno(255, "sandbox_root");
+	say_status();
+}
+
+static void exec_as_root(void *arg)
+{
+	char *const argv[] = { (char[]){ "sh" }, (char[]){ "-c" },
+			       (char[]){ "cat /proc/self/status >&2" }, NULL };
+
+	(void)arg;
+	if (sandbox_root(0) == -1)
+		die_errno(255, "sandbox_root");
+	execv("/bin/sh", argv);
+	die_errno(255, "execv");
+}
+
+static void test_root_that_starts_others_keeps_little(void **state)
+{
+	uint64_t keeps[] = { 1 << CAP_KILL | 1 << CAP_SETUID, 1 << CAP_KILL };
+	struct str said = { 0 };
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(in_child(be_root, keeps, &said), 0);
+	assert_int_equal(set_of(&said, "CapPrm:\t"), 1 << CAP_KILL);
+	assert_int_equal(set_of(&said, "CapEff:\t"), 1 << CAP_KILL);
+	assert_users(set_of(&said, "CapBnd:\t"));
+	str_free(&said);
+}
+
+static void test_root_below_it_gets_no_more_than_users_need(void **state)
+{
+	struct str said = { 0 };
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(in_child(exec_as_root, NULL, &said), 0);
+	assert_users(set_of(&said, "CapPrm:\t"));
+	assert_users(set_of(&said, "CapEff:\t"));
+	str_free(&said);
+}
+
 static void be_modest(void *arg)
 {
 	if (sandbox_modest(arg) == -1)
@@ -627,6 +707,9 @@ int main(void)
 		cmocka_unit_test(test_reading_programs_cannot_open_to_write),
 		cmocka_unit_test(test_privileges_are_gone),
 		cmocka_unit_test(test_root_keeps_what_is_listed),
+		cmocka_unit_test(test_root_that_starts_others_keeps_little),
+		cmocka_unit_test(
+			test_root_below_it_gets_no_more_than_users_need),
 		cmocka_unit_test(test_a_modest_program_may_still_run_others),
 		cmocka_unit_test(test_descriptors_are_limited),
 		cmocka_unit_test(test_what_a_kernel_lacks_is_said_once),
