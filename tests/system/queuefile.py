@@ -77,12 +77,12 @@ def log_records(home):
             continue
         generation = struct.unpack_from("<Q", data, 16)[0]
         at = 4096
-        while at + 64 <= len(data):
+        while (at := data.find(b"valijaLR", at)) != -1:
             head = data[at:at + 64]
-            if (head[:8] != b"valijaLR" or
+            if (at % 8 or len(head) < 64 or
                     struct.unpack_from("<QQ", head, 8) != (generation, at) or
                     u64(crc32c(head[:32])) != head[32:40]):
-                at += 8
+                at += 1
                 continue
             length = struct.unpack_from("<Q", head, 24)[0]
             yield path, at, head[40:41], data[at + 64:at + 64 + length]
