@@ -383,6 +383,8 @@ static void connect_now(struct send *s)
 	l->sock = usock_connect(s->homefd, HANDOVER_SOCKET, SOCK_SEQPACKET);
 	if (l->sock != -1) {
 		l->complained = false;
+		/* The one before may have died before it told us of a file. */
+		take_look(s);
 		return;
 	}
 	/* It is being started, as a rule. */

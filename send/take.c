@@ -407,6 +407,11 @@ void take_announced(struct send *s, uint64_t id)
 	take_one(s, &name);
 }
 
+void take_look(struct send *s)
+{
+	s->take.pulled = true;
+}
+
 /* ---- the loop ---- */
 
 static void scan(struct send *s)

@@ -3,7 +3,7 @@
 
 /*
  * Which messages there are: mess/ once at the start, new/ whenever the
- * trigger is pulled and at least once a minute.
+ * trigger is pulled or a qmail-queued is new, and at least once a minute.
  *
  * Names only are read from the directories. A file in new/ that somebody
  * holds locked is being committed and is left for the next time; the others
@@ -53,6 +53,8 @@ void take_prepare(struct send *s, struct polls *polls, int64_t *deadline);
 void take_act(struct send *s, const struct polls *polls);
 /* Take over some of what is new. */
 void take_run(struct send *s);
+/* Look at new/ in this turn. */
+void take_look(struct send *s);
 /* qmail-queued says that this file lies in new/. */
 void take_announced(struct send *s, uint64_t id);
 /* The log's lines on a new message. */

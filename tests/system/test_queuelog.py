@@ -9,12 +9,13 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
 from house import DOMAIN, House
 from oracle import Oracle
-from queuefile import log_records, states_of
+from queuefile import content, log_records, states_of
 from waiting import wait_for
 
 # The oracle leaves alone what was there before it.
@@ -127,6 +128,27 @@ def test_what_a_killed_qmail_queued_had_is_replayed(house):
     oracle.judge()
     assert not files(house, "bad")
     wait_for_log(house)
+
+
+def test_what_a_killed_qmail_queued_told_nobody_is_found_at_once(house):
+    """A file that is accepted, and its maker gone before it could say so."""
+    seen = len(house.messages())
+    ident = time.time_ns() // 1000
+    split = int(re.search(r"^split (\d+)$", (house.home / "queue/format").read_text(), re.M)[1])
+    folder = house.home / "queue/new" / str(ident % split)
+    path = house.home / "made"
+    path.write_bytes(content(MESSAGE.replace(b"\r", b""), b"",
+                             [f"luis@{DOMAIN}".encode()], ident))
+    path.chmod(0o660)
+    os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
+    path.rename(folder / str(ident))
+    for pid in house.pids("qmail-queued"):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    # Without a word it would be found within a minute.
+    house.wait_messages(seen + 1, timeout=15)
 
 
 def test_both_killed(house):
