@@ -17,11 +17,12 @@ import time
 
 import pytest
 
+from oracle import Judge
 from queuefile import WAITING
 from queuehouse import (END, GO, HELLO, QueueHouse, answer, chunk, done, envelope,
                         recipient, sender)
 from spawners import Send
-from test_ioerrors import Judge, clean_boxes, end_idle_workers
+from test_ioerrors import clean_boxes, end_idle_workers
 from test_kill import Wrapped, settle
 from waiting import wait_for
 
