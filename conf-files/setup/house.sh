@@ -28,6 +28,7 @@ put_file() {
 # programs are for tests.
 house_programs() {
 	local house=$1 bin=$2 program new="$1/bin/.new.$$"
+	rm -rf "$house"/bin/.new.* # of a run that was interrupted
 	mkdir -p "$new"
 	if [ "$bin" = build/bin ]; then
 		for program in "$bin"/*; do

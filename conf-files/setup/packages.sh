@@ -43,10 +43,19 @@ need_packages() {
 		fail "could not install:$missing"
 }
 
+builds_statically() {
+	local result=0 program
+	program=$(mktemp)
+	printf '%s\n' '#include <cdb.h>' '#include <crypt.h>' 'int main(void) {' \
+		'return crypt("", "") == 0 && cdb_seek(0, "", 0, 0) != 0; }' |
+		gcc -static-pie -x c -o "$program" - -lcdb -lcrypt 2>/dev/null || result=1
+	rm -f "$program"
+	return $result
+}
+
 # Another distribution: go on when the tools are there, else say what we want.
 missing_commands() {
-	if command -v gcc >/dev/null && command -v make >/dev/null &&
-		echo '#include <cdb.h>' | gcc -E -x c - >/dev/null 2>&1; then
+	if command -v make >/dev/null && builds_statically; then
 		return 0
 	fi
 	fail "no apt-get here. Please install a C compiler, GNU make, tinycdb" \

@@ -8,19 +8,49 @@ instance_dir() {
 	readlink -f "$INSTANCE"
 }
 
+# Paths stand in service scripts and .qmail lines, where a blank ends a word.
+is_plain() {
+	local LC_ALL=C
+	[[ $1 != *[!A-Za-z0-9/._+@%,-]* ]]
+}
+
 # instance_place: decide where; prints the directory.
 instance_place() {
+	local dir
 	if [ -e "$INSTANCE" ]; then
 		instance_dir
-	elif [ "$(id -u)" -ne 0 ] || is_reachable "$TOP"; then
+	elif is_plain "$TOP" && { [ "$(id -u)" -ne 0 ] || is_reachable "$TOP"; }; then
+		rm -f "$INSTANCE" # a link to what is gone
 		mkdir -p "$INSTANCE"
 		instance_dir
 	else
-		local dir
 		dir=$(mktemp -d /var/tmp/valija-instance.XXXXXX)
-		ln -s "$dir" "$INSTANCE"
+		ln -sfn "$dir" "$INSTANCE"
 		echo "$dir"
 	fi
+}
+
+# Its owner alone works on an instance: as root, what another user's svscan
+# starts would run as root; as a user, root's cannot even be looked at.
+need_own_instance() {
+	local owner
+	owner=$(stat -L -c %u "$INSTANCE")
+	[ "$owner" -eq "$(id -u)" ] ||
+		fail "the instance in $(instance_dir) belongs to" \
+			"$(id -un "$owner" 2>/dev/null || echo "uid $owner"):" \
+			"be that user to call ./setup $command"
+}
+
+# One ./setup at a time works on the instance; the lock is descriptor 9. Nobody
+# else may open it, and so hold it.
+lock_instance() {
+	[ -w "$TOP" ] || fail "$TOP belongs to somebody else; take a copy of it"
+	local mask
+	mask=$(umask)
+	umask 077
+	exec 9>"$TOP/.setup.lock"
+	umask "$mask"
+	flock -n 9 || fail "another ./setup is at work here"
 }
 
 is_port_taken() {
@@ -53,17 +83,32 @@ wait_port() {
 	fail "nothing listens on port $1; see $(instance_dir)/service/*/log/main/current"
 }
 
+# account PROGRAM ARGUMENT ...: a vpopmail command, which says on 1 what is
+# wrong; 0, or its exit code if that is among those expected.
+account() {
+	local expected=$1 said result=0
+	shift
+	said=$("$@") || result=$?
+	case " 0 $expected " in
+	*" $result "*) return $result ;;
+	esac
+	fail "${1##*/}: $said"
+}
+
+# What a run that was interrupted has added is there already: 243, 254.
+# "mailboxes" comes last: with it the instance is complete.
 add_mailboxes() {
 	local house=$1 name password
-	[ -d "$house/vpopmail/domains/$DOMAIN" ] ||
-		"$house/bin/vadddomain" -O "$DOMAIN" "$(new_password)"
-	: >"$house/mailboxes"
-	chmod 0600 "$house/mailboxes"
+	account 243 "$house/bin/vadddomain" -O "$DOMAIN" "$(new_password)" || true
+	rm -f "$house/mailboxes.new"
+	(umask 077 && : >"$house/mailboxes.new")
 	for name in ana luis; do
 		password=$(new_password)
-		"$house/bin/vadduser" "$name@$DOMAIN" "$password"
-		printf '%s %s\n' "$name@$DOMAIN" "$password" >>"$house/mailboxes"
+		account 254 "$house/bin/vadduser" "$name@$DOMAIN" "$password" ||
+			account "" "$house/bin/vpasswd" "$name@$DOMAIN" "$password"
+		printf '%s %s\n' "$name@$DOMAIN" "$password" >>"$house/mailboxes.new"
 	done
+	mv "$house/mailboxes.new" "$house/mailboxes"
 }
 
 password_of() {
@@ -112,7 +157,7 @@ pop_command() {
 	[ "${REPLY:0:3}" = +OK ] || fail "POP3 said to ${1%% *}: $REPLY"
 }
 
-# pop_count PORT WHO PASSWORD: log in, STAT; leaves the session on 4.
+# pop_login PORT WHO PASSWORD: the session on 4, the number of messages in COUNT.
 pop_login() {
 	exec 4<>"/dev/tcp/127.0.0.1/$1"
 	pop_line
@@ -123,41 +168,54 @@ pop_login() {
 	COUNT=$2
 }
 
-# Show message 1 of the session and check that it holds the token.
-pop_show() {
-	local token=$1 found=""
-	pop_command "RETR $COUNT"
-	while pop_line && [ "$REPLY" != . ]; do
-		printf '               | %s\n' "$REPLY"
-		case $REPLY in *"$token"*) found=yes ;; esac
-	done
-	pop_command "DELE $COUNT"
+pop_quit() {
 	pop_command QUIT
 	exec 4>&-
-	[ -n "$found" ] || fail "that is not the message that was sent"
 }
 
+# pop_read NUMBER: the lines of a message into MESSAGE.
+pop_read() {
+	MESSAGE=()
+	pop_command "RETR $1"
+	while pop_line && [ "$REPLY" != . ]; do
+		MESSAGE+=("$REPLY")
+	done
+}
+
+# wait_mail BEFORE TOKEN PORT WHO PASSWORD: until the mailbox holds the message
+# with the token, behind the BEFORE ones that were there; it is in MESSAGE, its
+# number in FOUND, and the session goes on.
 wait_mail() {
+	local before=$1 token=$2
+	shift 2
 	for _ in $(seq 300); do
 		pop_login "$@"
-		[ "$COUNT" -gt 0 ] && return 0
-		pop_command QUIT
-		exec 4>&-
+		for ((FOUND = COUNT; FOUND > before; FOUND--)); do
+			pop_read "$FOUND"
+			case "${MESSAGE[*]}" in *"$token"*) return 0 ;; esac
+		done
+		pop_quit
 		sleep 0.1
 	done
 	fail "the message did not arrive within 30 s; see the logs under $(instance_dir)/service"
 }
 
 demonstrate() {
-	local house=$1 smtp pop3 token
+	local house=$1 smtp pop3 token luis before
 	smtp=$(port_of "$house" qmail-smtpd)
 	pop3=$(port_of "$house" qmail-pop3d)
 	token=$(new_password)
+	luis=$(password_of "$house" "luis@$DOMAIN")
+	pop_login "$pop3" "luis@$DOMAIN" "$luis"
+	before=$COUNT
+	pop_quit
 	smtp_send "$smtp" "ana@$DOMAIN" "luis@$DOMAIN" "$token"
 	step "sent from ana@$DOMAIN to luis@$DOMAIN by SMTP: $ACCEPTED"
-	wait_mail "$pop3" "luis@$DOMAIN" "$(password_of "$house" "luis@$DOMAIN")"
+	wait_mail "$before" "$token" "$pop3" "luis@$DOMAIN" "$luis"
 	step "it is in luis's Maildir"
-	pop_show "$token"
+	printf '               | %s\n' "${MESSAGE[@]}"
+	pop_command "DELE $FOUND"
+	pop_quit
 	step "read back by POP3, the same message"
 }
 
@@ -181,25 +239,40 @@ show_table() {
 	E
 }
 
+# free_ports HOUSE: move the services whose port somebody else has by now.
+free_ports() {
+	local house=$1 name port free
+	for name in qmail-smtpd qmail-pop3d; do
+		port=$(port_of "$house" "$name")
+		free=$(free_port "$port")
+		[ "$free" = "$port" ] && continue
+		echo "$free" >"$house/service/$name/env/PORT"
+		say "              (port $port is taken: $name moves to $free)"
+	done
+}
+
 setup_run() {
 	local house
+	[ ! -e "$INSTANCE" ] || need_own_instance
+	# shellcheck disable=SC2086
+	need_packages $BUILD_PACKAGES
+	lock_instance
 	if [ -e "$INSTANCE" ] && svscan_pid "$(instance_dir)" >/dev/null; then
 		say "the instance is already running:"
 		show_table "$(instance_dir)"
 		return
 	fi
-	# shellcheck disable=SC2086
-	need_packages $BUILD_PACKAGES
 	step "everything the build needs is here"
 	make -s -j"$(nproc)" all >/dev/null
 	step "built"
 	house=$(instance_place)
+	services_stop "$house" # what a killed svscan left
 	if [ ! -e "$house/mailboxes" ]; then
 		house_make "$house" build/bin "mail.$DOMAIN"
 		services_make "$house" "$(free_port "${SMTP_PORT-2525}")" \
 			"$(free_port "${POP3_PORT-2110}")"
 		step "instance in $house"
-		add_mailboxes "$house" >/dev/null
+		add_mailboxes "$house"
 		step "domain $DOMAIN with ana, luis and postmaster"
 	else
 		house_programs "$house" build/bin
@@ -207,6 +280,7 @@ setup_run() {
 	fi
 	is_single "$house" &&
 		say "              (one uid, $(id -un 2>/dev/null || id -u), for everything: not root)"
+	free_ports "$house"
 	services_start "$house"
 	wait_port "$(port_of "$house" qmail-smtpd)"
 	wait_port "$(port_of "$house" qmail-pop3d)"
@@ -217,6 +291,7 @@ setup_run() {
 
 need_instance() {
 	[ -e "$INSTANCE" ] || fail "there is no instance; ./setup run makes one"
+	need_own_instance
 }
 
 setup_status() {
@@ -230,9 +305,12 @@ setup_status() {
 }
 
 setup_stop() {
+	local house
 	need_instance
-	if svscan_pid "$(instance_dir)" >/dev/null; then
-		services_stop "$(instance_dir)"
+	lock_instance
+	house=$(instance_dir)
+	if svscan_pid "$house" >/dev/null || [ -n "$(supervised "$house")" ]; then
+		services_stop "$house"
 		say "stopped"
 	else
 		say "it was not running"
@@ -241,12 +319,14 @@ setup_stop() {
 
 setup_clean() {
 	local house
-	if [ -e "$INSTANCE" ] || [ -L "$INSTANCE" ]; then
+	[ ! -e "$INSTANCE" ] || need_own_instance
+	lock_instance
+	if [ -e "$INSTANCE" ]; then
 		house=$(instance_dir)
 		services_stop "$house"
 		rm -rf "$house"
-		rm -f "$INSTANCE" 2>/dev/null || true
-		rm -rf "$INSTANCE"
 	fi
+	rm -f "$INSTANCE" # where it was a link
+	rm -f "$TOP/.setup.lock"
 	say "clean"
 }

@@ -1,7 +1,7 @@
 # How setup speaks: one line a step, with the time it took; errors on 2.
 
-START_US=${EPOCHREALTIME/./}
-LAST_US=$START_US
+# EPOCHREALTIME has the locale's decimal point, which may be a comma.
+LAST_US=${EPOCHREALTIME//[!0-9]/}
 
 say() {
 	printf '%s\n' "$*"
@@ -9,7 +9,7 @@ say() {
 
 # step TEXT: what has just been done, and how long it took.
 step() {
-	local now=${EPOCHREALTIME/./}
+	local now=${EPOCHREALTIME//[!0-9]/}
 	printf '  %7d ms  %s\n' $(((now - LAST_US) / 1000)) "$*"
 	LAST_US=$now
 }

@@ -66,7 +66,8 @@ services_make() {
 
 SERVICES="qmail-queued qmail-send qmail-smtpd qmail-pop3d"
 
-# services_start HOUSE: svscan in a session of its own, its pid kept.
+# services_start HOUSE: svscan in a session of its own, its pid kept. It does
+# not inherit the lock of lock_instance.
 services_start() {
 	local house=$1
 	(
@@ -74,7 +75,7 @@ services_start() {
 		exec setsid env - PATH="$house/bin:$PATH" \
 			${VALIJA_TEST_CLOCK+"VALIJA_TEST_CLOCK=$VALIJA_TEST_CLOCK"} \
 			"$house/bin/svscan" . \
-			</dev/null >>"$house/log/svscan" 2>&1 &
+			</dev/null >>"$house/log/svscan" 2>&1 9>&- &
 		echo $! >"$house/svscan.pid"
 	)
 }
@@ -88,10 +89,24 @@ svscan_pid() {
 	[ "${exe% (deleted)}" = "$(readlink -f "$1/bin/svscan")" ] && echo "$pid"
 }
 
-# services_stop HOUSE: svscan takes everything down before it goes.
+# supervised HOUSE: the services, and their logs, whose supervise runs.
+supervised() {
+	local house=$1 name dir
+	for name in $SERVICES; do
+		for dir in "$house/service/$name" "$house/service/$name/log"; do
+			[ ! -d "$dir" ] || ! "$house/bin/svok" "$dir" || printf '%s\n' "$dir"
+		done
+	done
+}
+
+# services_stop HOUSE: svscan takes everything down before it goes. Where it
+# was killed, what it started is told to go.
 services_stop() {
 	local house=$1 pid
-	pid=$(svscan_pid "$house") || return 0
+	if ! pid=$(svscan_pid "$house"); then
+		orphans_stop "$house"
+		return
+	fi
 	kill -TERM "$pid"
 	for _ in $(seq 300); do
 		svscan_pid "$house" >/dev/null || break
@@ -99,4 +114,16 @@ services_stop() {
 	done
 	svscan_pid "$house" >/dev/null && fail "svscan ($pid) did not stop within 30 s"
 	rm -f "$house/svscan.pid"
+}
+
+orphans_stop() {
+	local house=$1 dir
+	for _ in $(seq 300); do
+		[ -n "$(supervised "$house")" ] || return 0
+		supervised "$house" | while IFS= read -r dir; do
+			"$house/bin/svc" -dx "$dir"
+		done
+		sleep 0.1
+	done
+	fail "still there after 30 s:" $(supervised "$house")
 }
