@@ -22,19 +22,31 @@ install_users() {
 	done
 }
 
-# Whose mail is delivered under which uid, from passwd.
+# The lines of passwd that are people's: qmail's own numbers were above 1000.
+ordinary_users() {
+	getent passwd | awk -F: 'NR == FNR { ours[$1] = 1; next }
+		!($1 in ours) && $3 >= 1000 && $3 < 60000' conf-files/conf-users -
+}
+
+# Whose mail is delivered under which uid, from passwd and users/assign.
 install_deliveryids() {
-	local house=$1
+	local house=$1 assign=/dev/null
+	[ ! -e "$house/users/assign" ] || assign=$house/users/assign
 	{
 		echo "# uid gid: who qmail-lspawn and vchkpw may become;"
 		echo "# /path: where their homes may lie"
 		ids_of "$house" alias
 		ids_of "$house" vpopmail
-		getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print $3, $4 }'
+		{
+			ordinary_users | awk -F: '{ print $3, $4 }'
+			awk -F: '/^[=+]/ && $3 > 0 { print $3, $4 }' "$assign"
+		} | sort -u
 		echo "$house"
 		sed -n 1p conf-files/conf-vpopmail
-		getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 {
-			sub("/[^/]*$", "", $6); if ($6 != "") print $6 }' | sort -u
+		{
+			ordinary_users | cut -d: -f6
+			awk -F: '/^[=+]/ && $3 > 0 { print $5 }' "$assign"
+		} | sed -n 's,^\(/.*\)/[^/]*$,\1,p' | sort -u
 	} | put_file "$house/control/deliveryids"
 }
 
@@ -93,7 +105,7 @@ install_take_over() {
 }
 
 setup_install() {
-	local house root="" take_over="" systemd=""
+	local house root="" take_over="" systemd="" existing=""
 	for word in "$@"; do
 		case $word in
 		--take-over) take_over=yes ;;
@@ -106,6 +118,7 @@ setup_install() {
 	house=$root$(sed -n 1p conf-files/conf-qmail)
 	[ ! -e "$house/control/me" ] || [ -n "$take_over" ] ||
 		[ -e "$house/users/ids" ] || install_existing "$house"
+	[ ! -e "$house/control/me" ] || existing=yes
 	# shellcheck disable=SC2086
 	need_packages $BUILD_PACKAGES
 	make -s -j"$(nproc)" all
@@ -118,7 +131,8 @@ setup_install() {
 	named_ids >"$house/users/ids.new"
 	mv "$house/users/ids.new" "$house/users/ids"
 	install_deliveryids "$house"
-	house_control_installed "$house" "$(canonical_name)"
+	[ -n "$existing" ] || house_control_installed "$house" "$(canonical_name)"
+	install_control "$house"
 	[ -e "$house/users/assign" ] || echo . >"$house/users/assign"
 	"$house/bin/qmail-newu"
 	"$house/bin/qmail-qmake"
@@ -131,11 +145,24 @@ setup_install() {
 	[ -z "$systemd" ] || install_systemd "$root"
 	setup_instcheck "$house"
 	step "installed; start it with /command/svscanboot, or --systemd's unit"
+	install_advice "$house"
+}
+
+# What mail would wait for.
+install_advice() {
+	local house=$1 user home
+	user=$(sed -n 's/^&\([^@]*\)$/\1/p;q' "$house/alias/.qmail-postmaster")
+	home=$(getent passwd "$user" | cut -d: -f6) || home=""
+	[ -z "$home" ] || [ -e "$home/Maildir" ] || [ -e "$home/.qmail" ] ||
+		say "the postmaster's mail is for $user, who has no Maildir:" \
+			"su $user -c '$house/bin/maildirmake $home/Maildir'"
+	[ -e "$house/control/rcpthosts" ] || [ -e "$house/control/morercpthosts.cdb" ] ||
+		say "there is no control/rcpthosts: nobody but RELAYCLIENT may send here"
 }
 
 # Who reads the postmaster's mail at first: the first ordinary user, if any.
 admin_user() {
-	getent passwd | awk -F: '$3 >= 1000 && $3 < 60000 { print $1; exit }'
+	ordinary_users | sed -n '1s/:.*//p'
 }
 
 # This host's name, with a dot in it: qmail-inject completes names without.
@@ -148,6 +175,8 @@ canonical_name() {
 	esac
 }
 
+# Only where there is no control/me yet: in another's house, a file that is
+# missing has its meaning, too.
 house_control_installed() {
 	local house=$1 me=$2
 	echo "$me" | put_file "$house/control/me"
@@ -156,7 +185,13 @@ house_control_installed() {
 	sed 's/^.*\.\([^.]*\.[^.]*\)$/\1/' <<<"$me" | put_file "$house/control/plusdomain"
 	printf 'localhost\n%s\n' "$me" | put_file "$house/control/locals"
 	printf 'localhost\n%s\n' "$me" | put_file "$house/control/rcpthosts"
+}
+
+# What is ours alone.
+install_control() {
+	local house=$1
 	echo "/service/qmail-send" | put_file "$house/control/sendservice"
+	[ ! -e "$house/control/tcp.smtp.cdb" ] || [ -e "$house/control/tcp.smtp" ] || return 0
 	printf '%s\n' '127.:allow,RELAYCLIENT=""' '::1:allow,RELAYCLIENT=""' \
 		':allow' | put_file "$house/control/tcp.smtp"
 	"$house/bin/tcprules" "$house/control/tcp.smtp.cdb" \

@@ -282,3 +282,116 @@ def test_an_ordinary_user_is_asked_by_sudo(checkout):
     assert "installing: gcc make" in done.stdout
     assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get" in done.stderr
     assert "could not install: gcc make" in done.stderr
+
+
+# ---- ./setup install, below a folder instead of /, with users of its own ----
+
+PASSWD = """root:x:0:0::/root:/bin/sh
+alias:x:7790:2108::/var/qmail/alias:/bin/true
+qmaild:x:7791:2108::/var/qmail:/bin/true
+qmaill:x:7792:2108::/var/qmail:/bin/true
+qmailp:x:7793:2108::/var/qmail:/bin/true
+qmailq:x:7794:2109::/var/qmail:/bin/true
+qmailr:x:7795:2107::/var/qmail:/bin/true
+qmails:x:7796:2109::/var/qmail:/bin/true
+qmailt:x:7797:2108::/var/qmail:/bin/true
+qmaila:x:7798:2108::/var/qmail:/bin/true
+vpopmail:x:89:89::/home/vpopmail:/bin/true
+joe:x:1000:1001::{home}/joe:/bin/sh
+"""
+GROUP = "qmail:x:2107:\nnofiles:x:2108:\nqmailq:x:2109:\nvchkpw:x:89:\n"
+
+
+class Machine(Checkout):
+    def __init__(self, top, bin):
+        super().__init__(top, bin)
+        self.root = top / "root"
+        self.house = self.root / "var/qmail"
+        (self.root / "home").mkdir(parents=True)
+        (top / "passwd").write_text(PASSWD.format(home=self.root / "home"))
+        (top / "group").write_text(GROUP)
+        self.stub("getent", f"""file={top}/$1; [ $# -gt 1 ] || exec cat $file
+            awk -F: -v name="$2" '$1 == name' $file | grep .""")
+        self.stub("hostname", "echo mx.example.org")
+        for name in "useradd", "groupadd":
+            self.stub(name, "exit 1")
+
+    def install(self, *options):
+        done = self.call("install", f"--root={self.root}", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def control(self):
+        return {path.name: path.read_text() for path in (self.house / "control").iterdir()
+                if not path.name.endswith((".cdb", ".lock"))}
+
+
+@pytest.fixture
+def machine(bin, tmp_path):
+    return Machine(tmp_path / "checkout", bin)
+
+
+@pytest.mark.root
+def test_install_on_a_fresh_machine(machine):
+    sendmail = machine.root / "usr/sbin/sendmail"
+    sendmail.parent.mkdir(parents=True)
+    sendmail.write_text("the old one")
+    told = machine.install("--systemd")
+    assert f"su joe -c '{machine.house}/bin/maildirmake" in told
+    control = machine.control()
+    assert control["me"] == "mx.example.org\n"
+    assert control["locals"] == control["rcpthosts"] == "localhost\nmx.example.org\n"
+    assert control["defaultdomain"] == control["plusdomain"] == "example.org\n"
+    ids = control["deliveryids"].splitlines()
+    assert "1000 1001" in ids and "7790 2108" in ids and "89 89" in ids
+    assert "7796 2109" not in ids  # qmails, whose number is above 1000, too
+    for name in "root", "postmaster", "mailer-daemon":
+        assert (machine.house / f"alias/.qmail-{name}").read_text() == "&joe\n"
+    assert sendmail.with_name("sendmail.before-valija").read_text() == "the old one"
+    programs = machine.house / "bin"
+    for link, target in {
+        "usr/sbin/sendmail": programs / "sendmail",
+        "usr/lib/sendmail": programs / "sendmail",
+        "usr/local/bin/qmail-inject": programs / "qmail-inject",
+        "command/svscanboot": programs / "svscanboot",
+        "service/qmail-send": machine.house / "service/qmail-send",
+        "home/vpopmail/bin": programs,
+    }.items():
+        assert (machine.root / link).readlink() == target
+    assert (machine.root / "etc/systemd/system/valija.service").exists()
+    (machine.house / "control/locals").unlink()
+    before = machine.control()
+    machine.install()
+    assert machine.control() == before
+    assert sendmail.with_name("sendmail.before-valija").read_text() == "the old one"
+
+
+@pytest.mark.root
+def test_install_takes_another_house_over_as_it_is(machine):
+    """A missing locals means control/me, a missing rcpthosts is a choice."""
+    house = machine.house
+    for name in "bin", "control", "alias", "users", "queue/mess":
+        (house / name).mkdir(parents=True)
+    (house / "control/me").write_text("old.example.net\n")
+    (house / "control/tcp.smtp.cdb").write_bytes(b"made from /etc/tcp.smtp")
+    (house / "alias/.qmail-root").write_text("&somebody@example.com\n")
+    (house / "users/assign").write_text(
+        "=ann:ann:3001:3002:/srv/mail/ann:::\n=root:root:0:0:/root:::\n.\n")
+    (house / "bin/qmail-send").write_text("old")
+    done = machine.call("install", f"--root={machine.root}")
+    assert done.returncode == 100 and "--take-over" in done.stdout
+    assert not (house / "users/ids").exists()
+
+    told = machine.install("--take-over")
+    assert "no control/rcpthosts" in told
+    control = machine.control()
+    assert set(control) == {"me", "deliveryids", "sendservice"}
+    assert control["me"] == "old.example.net\n"
+    ids = control["deliveryids"].splitlines()
+    assert "3001 3002" in ids and "/srv/mail" in ids
+    assert not [line for line in ids if line.startswith("0 ") or line == "/"]
+    assert (house / "control/tcp.smtp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
+    assert (house / "alias/.qmail-root").read_text() == "&somebody@example.com\n"
+    assert (house / "bin.before-valija/qmail-send").read_text() == "old"
+    assert (house / "queue.before-valija/mess").is_dir()
+    assert (house / "queue/format").exists()
