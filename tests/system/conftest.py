@@ -27,7 +27,8 @@ def pytest_collection_modifyitems(config, items):
     kept = []
     for item in items:
         if "root" in item.keywords and os.geteuid() != 0:
-            item.add_marker(pytest.mark.skip(reason="needs root"))
+            # -rs prints the file, the line and this: the name belongs in it.
+            item.add_marker(pytest.mark.skip(reason=f"{item.originalname} needs root"))
         # The long runs are another suite, not skipped tests of this one.
         if "soak" not in item.keywords or config.getoption("--soak"):
             kept.append(item)
