@@ -84,13 +84,30 @@ enum enqueue_result {
 	ENQUEUE_PERMANENT,
 };
 
+/*
+ * A connection to qmail-queued that goes from one message to the next, for
+ * who sends many: { .sock = -1 } at first. The next message is let in with
+ * the end of the one before.
+ */
+struct enqueue_link {
+	int sock;        /* -1: there is none now */
+	int64_t sent_ms; /* when the last message was sent */
+};
+
+/* A link is used for so long; qmail-queued drops it only after twice that. */
+#define ENQUEUE_REUSE_MS 5000
+
 struct enqueue {
-	int sock;             /* to qmail-queued, or -1 */
-	int message;          /* pipe to the program's 0, or -1 */
-	int envelope;         /* pipe to its 1 */
-	int custom;           /* pipe from its 4 and 6 */
-	pid_t pid;            /* of the program; ours when there is none */
-	int code;             /* 0 so far, or the first failure */
+	int homefd;                /* borrowed */
+	int sock;                  /* to qmail-queued, or -1 */
+	struct enqueue_link *link; /* NULL: one connection a message */
+	bool blocks;               /* sock does, for some seconds at most */
+	bool unused;               /* sock was kept: nothing was sent yet */
+	int message;               /* pipe to the program's 0, or -1 */
+	int envelope;              /* pipe to its 1 */
+	int custom;                /* pipe from its 4 and 6 */
+	pid_t pid;                 /* of the program; ours when there is none */
+	int code;                  /* 0 so far, or the first failure */
 	uint64_t id;          /* the queue id, 0 when a program queued it */
 	bool program;         /* of QMAILQUEUE, instead of qmail-queued */
 	struct launch launch; /* runs it, if its sock is not -1 */
@@ -103,11 +120,12 @@ struct enqueue {
 
 void enqueue_open(struct enqueue *q, int homefd);
 /*
- * For who may not run programs itself: the launcher runs QMAILQUEUE's, if
- * there is that. See enqueue_launcher().
+ * launcher, for who may not run programs itself: it runs QMAILQUEUE's, if
+ * there is that; see enqueue_launcher(). link: see above. Either may be NULL.
  */
 void enqueue_open_by(struct enqueue *q, int homefd,
-		     const struct launcher *launcher);
+		     const struct launcher *launcher,
+		     struct enqueue_link *link);
 /*
  * Before entering a sandbox: start a launcher for QMAILQUEUE's program; its
  * sock is -1 if there is no QMAILQUEUE. -1 with errno.
@@ -128,6 +146,7 @@ void enqueue_to_param(struct enqueue *q, uint64_t type, struct view value);
 void enqueue_fail(struct enqueue *q, int code);
 enum enqueue_result enqueue_close(struct enqueue *q) MUST_USE;
 void enqueue_free(struct enqueue *q);
+void enqueue_link_close(struct enqueue_link *link);
 
 /* Whether a qmail-queue exit code is permanent, and its text. */
 enum enqueue_result enqueue_code_result(int code);

@@ -25,35 +25,31 @@
  * Answers are so few and short that they always fit into the socket; where
  * not, the client is not listening.
  */
-static bool answer(int sock, uint64_t type, struct view value)
+static bool answer(int sock, const struct str *records)
 {
-	struct str record = { 0 };
 	ssize_t sent;
-	bool whole;
 
-	record_append(&record, type, value);
 	do
-		sent = send(sock, record.p, record.len,
+		sent = send(sock, records->p, records->len,
 			    MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent == -1 && errno == EINTR);
-	whole = sent == (ssize_t)record.len;
-	str_free(&record);
-	return whole;
+	return sent == (ssize_t)records->len;
 }
 
-static bool answer_number(int sock, uint64_t type, uint64_t number,
-			  const char *text)
+static void answer_refused(int sock, int code, const char *text)
 {
+	struct str records = { 0 };
 	struct str value = { 0 };
 	char bytes[8];
-	bool whole;
 
-	le64_write(bytes, number);
+	le64_write(bytes, (uint64_t)code);
 	str_append(&value, view_make(bytes, sizeof(bytes)));
 	str_append_c(&value, text);
-	whole = answer(sock, type, str_view(&value));
+	record_append(&records, ENQUEUE_REFUSED_CODE, str_view(&value));
+	/* Who is not there any more need not know. */
+	(void)answer(sock, &records);
+	str_free(&records);
 	str_free(&value);
-	return whole;
 }
 
 static void note(struct server *server, uid_t uid, pid_t pid, int code,
@@ -81,7 +77,7 @@ void client_refuse(struct client *client, int code, const char *text)
 	assert(client->phase == CLIENT_TALKING);
 	/* Removed before it is said: what fails leaves nothing. */
 	spool_remove(&client->server->spool, &client->file);
-	answer_number(client->sock, ENQUEUE_REFUSED_CODE, (uint64_t)code, text);
+	answer_refused(client->sock, code, text);
 	leave(client);
 }
 
@@ -114,8 +110,7 @@ static void fail(struct client *client, int usual_code, const char *what)
 static struct client *refuse_stranger(struct server *server, int sock,
 				      const struct ucred *peer)
 {
-	answer_number(sock, ENQUEUE_REFUSED_CODE, ENQUEUE_CODE_BUSY,
-		      "too many clients");
+	answer_refused(sock, ENQUEUE_CODE_BUSY, "too many clients");
 	close(sock);
 	note(server, peer->uid, peer->pid, ENQUEUE_CODE_BUSY,
 	     "too many clients");
@@ -198,26 +193,35 @@ static bool make_room(struct client *client, size_t more)
 	       become_file(client);
 }
 
+/* A message, as yet without what the client has to say. */
 static void begin(struct client *client)
 {
-	struct spool *spool = &client->server->spool;
+	client->begun = true;
+	spool_begin(&client->file);
+	if (may_be_logged(client->server) || become_file(client))
+		write_received(client);
+}
 
-	if (spool_check_space(spool) == -1) {
+static void greet(struct client *client)
+{
+	struct str go = { 0 };
+
+	if (spool_check_space(&client->server->spool) == -1) {
 		fail(client, ENQUEUE_CODE_QUEUE_DIR, "find space in the queue");
 		return;
 	}
-	spool_begin(&client->file);
-	if (!may_be_logged(client->server) && !become_file(client))
-		return;
-	write_received(client);
-	if (client->phase == CLIENT_TALKING &&
-	    !answer(client->sock, ENQUEUE_GO, VIEW("")))
+	begin(client);
+	record_append(&go, ENQUEUE_GO, VIEW(""));
+	if (client->phase == CLIENT_TALKING && !answer(client->sock, &go))
 		leave(client);
+	str_free(&go);
 }
 
 static void take_message(struct client *client, struct view bytes)
 {
-	if (make_room(client, bytes.len) &&
+	if (!client->begun)
+		begin(client);
+	if (client->phase == CLIENT_TALKING && make_room(client, bytes.len) &&
 	    qfile_write_message(&client->file.writer, bytes) == -1)
 		fail(client, ENQUEUE_CODE_WRITE, "write a message");
 }
@@ -248,7 +252,9 @@ static void take_records(struct client *client, struct view records)
 {
 	int result;
 
-	if (!make_room(client, records.len))
+	if (!client->begun)
+		begin(client);
+	if (client->phase != CLIENT_TALKING || !make_room(client, records.len))
 		return;
 	if (client->sender_written)
 		result = qfile_write_records(&client->file.writer, records);
@@ -258,10 +264,45 @@ static void take_records(struct client *client, struct view records)
 		fail(client, ENQUEUE_CODE_ENVELOPE_FILE, "write an envelope");
 }
 
+/* ---- when it is durable ---- */
+
+/* The next one begins when its first bytes come. */
+static void renew(struct client *client)
+{
+	spool_remove(&client->server->spool, &client->file);
+	client->begun = false;
+	client->sender_written = false;
+	client->again = false;
+	client->start_ms = client->heard_ms = clock_mono_ms();
+}
+
+static bool may_go_on(struct client *client)
+{
+	struct server *server = client->server;
+
+	return client->again && !client->spoiled && server->listener != -1 &&
+	       spool_check_space(&server->spool) == 0;
+}
+
+/* Returns whether it goes on. */
+static bool answer_done(struct client *client)
+{
+	bool again = may_go_on(client);
+	struct str records = { 0 };
+
+	record_append_u64(&records, ENQUEUE_DONE_ID, client->file.id);
+	if (again)
+		record_append(&records, ENQUEUE_GO, VIEW(""));
+	again &= answer(client->sock, &records);
+	str_free(&records);
+	return again;
+}
+
 /* The file is as durable as it gets, or never will be. */
 static void committed(struct commit *commit, int error)
 {
 	struct client *client = commit->owner;
+	bool again;
 
 	client->phase = CLIENT_TALKING;
 	if (error) {
@@ -270,15 +311,19 @@ static void committed(struct commit *commit, int error)
 		return;
 	}
 	spool_accept(&client->file);
-	answer_number(client->sock, ENQUEUE_DONE_ID, client->file.id, "");
+	again = answer_done(client);
 	server_tell_file(client->server, client->file.id);
-	leave(client);
+	if (again)
+		renew(client);
+	else
+		leave(client);
 }
 
 /* The same for a record of the log. */
 static void logged(struct append *append, int error)
 {
 	struct client *client = append->owner;
+	bool again;
 
 	client->phase = CLIENT_TALKING;
 	if (error) {
@@ -286,9 +331,12 @@ static void logged(struct append *append, int error)
 		fail(client, ENQUEUE_CODE_WRITE, "sync a message");
 		return;
 	}
-	answer_number(client->sock, ENQUEUE_DONE_ID, client->file.id, "");
+	again = answer_done(client);
 	handover_record(&client->server->handover, append);
-	leave(client);
+	if (again)
+		renew(client);
+	else
+		leave(client);
 }
 
 /* False: the log does not take it, and nothing has happened. */
@@ -338,16 +386,33 @@ static void take_end(struct client *client)
 	committers_submit(&server->committers, &client->commit);
 }
 
+/* Behind END only a HELLO is of use, once. */
+static void overhear(struct client *client, enum request_kind kind)
+{
+	if (kind == REQUEST_HELLO && !client->again)
+		client->again = true;
+	else
+		client->spoiled = true;
+}
+
 static void obey(struct client *client, struct view input)
 {
-	while (client->phase == CLIENT_TALKING) {
+	while (client->phase != CLIENT_GONE) {
 		struct request_event event;
+		enum request_kind kind =
+			request_next(&client->request, &input, &event);
 
-		switch (request_next(&client->request, &input, &event)) {
+		if (kind == REQUEST_MORE)
+			return;
+		if (client->phase == CLIENT_COMMITTING) {
+			overhear(client, kind);
+			continue;
+		}
+		switch (kind) {
 		case REQUEST_MORE:
 			return;
 		case REQUEST_HELLO:
-			begin(client);
+			greet(client);
 			break;
 		case REQUEST_MESSAGE:
 			take_message(client, event.bytes);
@@ -385,11 +450,19 @@ static void hear(struct client *client)
 
 /* ---- the loop's side ---- */
 
+/* Let in with the end of the message before, and silent since. */
+static bool is_waiting(const struct client *client)
+{
+	return !client->begun && client->request.phase == REQUEST_IN_MESSAGE;
+}
+
 static int64_t deadline_of(const struct client *client)
 {
 	int64_t idle = client->heard_ms + client->server->idle_ms;
 	int64_t total = client->start_ms + client->server->total_ms;
 
+	if (is_waiting(client))
+		total = client->start_ms + INT64_C(2) * ENQUEUE_REUSE_MS;
 	return idle < total ? idle : total;
 }
 
@@ -410,6 +483,10 @@ void client_act(struct client *client, const struct polls *polls)
 		return;
 	if (polls_ready(polls, client->poll_no))
 		hear(client);
-	else if (clock_mono_ms() >= deadline_of(client))
+	else if (clock_mono_ms() < deadline_of(client))
+		return;
+	else if (is_waiting(client))
+		leave(client);
+	else
 		client_refuse(client, ENQUEUE_CODE_TIMEOUT, "too slow");
 }

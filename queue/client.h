@@ -4,12 +4,13 @@
 /*
  * One client of qmail-queued, from connect to answer.
  *
- *	TALKING --END--> COMMITTING --synced--> GONE
+ *	TALKING --END--> COMMITTING --synced--> GONE, or TALKING
  *	   |                  |
  *	   +---- refused -----+--- its file removed ---> GONE
  *
  * Until END the client owns the message: when it goes away, nothing is left.
- * From END to the answer nothing it does matters.
+ * From END to the answer nothing it does matters. A HELLO that came with END
+ * asks for another message: it gets its GO with DONE.
  */
 
 #include <sys/types.h>
@@ -43,7 +44,10 @@ struct client {
 	int64_t heard_ms; /* when bytes last came */
 	size_t poll_no;
 	bool polled; /* poll_no is this round's */
+	bool begun;  /* there is something of a message */
 	bool sender_written;
+	bool again;   /* HELLO came behind END */
+	bool spoiled; /* so did other things */
 	struct request request;
 	struct spool_file file;
 };

@@ -132,6 +132,9 @@ static enum request_kind take_hello(struct request *r,
 		return bad(r, event, ENQUEUE_CODE_BUG,
 			   "unknown protocol version");
 	r->phase = REQUEST_IN_MESSAGE;
+	r->envelope_len = 0;
+	r->sender = false;
+	r->recipients = 0;
 	return REQUEST_HELLO;
 }
 
@@ -140,7 +143,7 @@ static enum request_kind take_end(struct request *r,
 {
 	if (r->recipients == 0)
 		return bad(r, event, ENQUEUE_CODE_ENVELOPE, "no recipient");
-	r->phase = REQUEST_OVER;
+	r->phase = REQUEST_ENDED;
 	return REQUEST_END;
 }
 
@@ -149,7 +152,9 @@ static bool head_fits(const struct request *r)
 {
 	switch (r->type) {
 	case ENQUEUE_HELLO:
-		return r->phase == REQUEST_IN_HELLO && r->left <= 64;
+		return (r->phase == REQUEST_IN_HELLO ||
+			r->phase == REQUEST_ENDED) &&
+		       r->left <= 64;
 	case ENQUEUE_CHUNK:
 		return r->phase == REQUEST_IN_MESSAGE &&
 		       r->left <= ENQUEUE_PIECE_MAX;

@@ -41,7 +41,8 @@ enum request_phase {
 	REQUEST_IN_HELLO,
 	REQUEST_IN_MESSAGE,
 	REQUEST_IN_ENVELOPE,
-	REQUEST_OVER, /* END or BAD was said; the rest is ignored */
+	REQUEST_ENDED, /* a HELLO may begin the next message */
+	REQUEST_OVER,  /* BAD was said; the rest is ignored */
 };
 
 /* All-zero is a new one. */

@@ -116,7 +116,7 @@ static noreturn void inject(struct send *s, const struct qfile *file,
 	}
 	bounce_text(&text, &s->config, &s->rewrite, file, str_view(&reports),
 		    route, clock_wall_s());
-	enqueue_open_by(&q, s->homefd, &s->launcher);
+	enqueue_open_by(&q, s->homefd, &s->launcher, NULL);
 	enqueue_put(&q, str_view(&text));
 	copy_message(&q, file);
 	enqueue_from(&q, route->from);

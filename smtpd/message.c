@@ -272,7 +272,7 @@ void message_receive(struct session *s)
 	struct message m = { .s = s, .lost = IN_OK };
 
 	assert(s->has_sender && s->recipient_count);
-	enqueue_open_by(&m.q, s->homefd, s->launcher);
+	enqueue_open_by(&m.q, s->homefd, s->launcher, &s->link);
 	if (m.q.code) {
 		refuse_early(&m);
 	} else {

@@ -459,6 +459,7 @@ void session_init(struct session *s, int homefd, struct policy *policy)
 {
 	memset(s, 0, offsetof(struct session, in_space));
 	s->homefd = homefd;
+	s->link.sock = -1;
 	s->policy = policy;
 	in_init(&s->in, STDIN_FILENO, s->in_space, sizeof(s->in_space),
 		policy->timeout_ms);
@@ -474,6 +475,7 @@ void session_init(struct session *s, int homefd, struct policy *policy)
 
 void session_free(struct session *s)
 {
+	enqueue_link_close(&s->link);
 	str_free(&s->id);
 	str_free(&s->helo);
 	str_free(&s->sender);

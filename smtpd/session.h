@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "lib/enqueue.h"
 #include "lib/in.h"
 #include "lib/launcher.h"
 #include "lib/out.h"
@@ -27,6 +28,7 @@
 struct session {
 	int homefd;
 	const struct launcher *launcher; /* of QMAILQUEUE's program */
+	struct enqueue_link link;        /* to qmail-queued */
 	struct policy *policy;
 	struct in in;
 	struct out out;

@@ -158,6 +158,48 @@ def test_bytes_may_come_one_by_one(up):
     assert len(up.messages()) == 1
 
 
+def test_a_connection_may_take_message_after_message(up):
+    sock = up.connect()
+    sock.sendall(HELLO)
+    assert answer(sock) == GO
+    idents = []
+    for _ in range(3):
+        sock.sendall(REQUEST + HELLO)
+        idents.append(done(sock))
+        assert answer(sock) == GO
+    sock.sendall(REQUEST)
+    idents.append(done(sock))
+    assert answer(sock) is None
+    assert sorted(idents) == idents
+    assert [m.id for m in up.messages()] == idents
+    assert all(m.body == b"x\n" and m.recipients == [b"c@d"]
+               and [k for k, _ in m.records].count(1) == 1 for m in up.messages())
+
+
+@pytest.mark.parametrize("behind", [HELLO + REQUEST, HELLO + HELLO, REQUEST,
+                                    record(1, b"valija-enqueue 2"), b"x" * 40])
+def test_who_does_not_wait_is_not_let_in_again(up, behind):
+    sock = up.connect()
+    sock.sendall(HELLO + REQUEST + behind)
+    assert answer(sock) == GO
+    ident = done(sock)
+    assert answer(sock) is None
+    assert [m.id for m in up.messages()] == [ident]
+    assert not up.files("pid")
+
+
+def test_who_is_let_in_again_and_says_nothing_leaves_nothing(q):
+    q.start("-t", 1)
+    sock = q.connect()
+    sock.sendall(HELLO + REQUEST + HELLO)
+    assert answer(sock) == GO
+    done(sock)
+    assert answer(sock) == GO
+    assert q.files("pid") == []
+    assert answer(sock) is None
+    assert len(q.messages()) == 1
+
+
 def test_ids_are_distinct_and_rise(up):
     idents = []
     for _ in range(20):

@@ -170,3 +170,19 @@ def test_a_full_disk_refuses_and_recovers(bin):
         house.stop()
         subprocess.run(["umount", queue], check=True)
         house.remove()
+
+
+def test_a_session_outlives_a_restart_of_qmail_queued(house):
+    """Its connection from the message before is of no use any more."""
+    house.add_domain()
+    house.start()
+    with house.smtp() as client:
+        for number in range(3):
+            client.sendmail(f"ana@{DOMAIN}", [f"luis@{DOMAIN}"],
+                            f"Subject: {number}\r\n\r\nx\r\n")
+            before = house.pids("qmail-queued")
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: not set(before) & set(house.pids("qmail-queued")),
+                     20, house.story)
+    house.wait_messages(3)

@@ -23,7 +23,7 @@ from test_lspawn import FAKE_WORKER, GID, Instance, MESSAGE, ROOT, UID
 from test_smtpd import cdb
 from waiting import wait_for
 
-JOBS = 2000
+JOBS = 600
 SOAK_JOBS = 10000
 
 

@@ -163,12 +163,11 @@ static void assert_text(struct enqueue *q, const char *want)
 	assert_string_equal(str_c(&q->text), want);
 }
 
-/* Read records up to END, keeping everything, then say DONE 77. */
-static void play_good(int conn, int got)
+/* Read records up to END, keeping everything. */
+static void take_message(int conn, int got)
 {
 	char head[RECORD_HEAD_BYTES];
 
-	answer(conn, ENQUEUE_GO, VIEW(""));
 	for (;;) {
 		size_t have = 0;
 
@@ -185,6 +184,12 @@ static void play_good(int conn, int got)
 		if (le64_read(head) == ENQUEUE_END)
 			break;
 	}
+}
+
+static void play_good(int conn, int got)
+{
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	take_message(conn, got);
 	answer_u64(conn, ENQUEUE_DONE_ID, 77, VIEW(""));
 }
 
@@ -226,6 +231,152 @@ static void test_records_arrive_in_order(void **state)
 	str_free(&want);
 	str_free(&envelope);
 	str_free(&got);
+}
+
+static void append_done_and_go(struct str *to, uint64_t id)
+{
+	record_append_u64(to, ENQUEUE_DONE_ID, id);
+	record_append(to, ENQUEUE_GO, VIEW(""));
+}
+
+/* Messages 1 and 2 on the first connection, and 3 on another. */
+static void play_kept(int conn, int got)
+{
+	struct str both = { 0 };
+
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	for (uint64_t id = 1; id <= 2; id++) {
+		take_message(conn, got);
+		take(conn, got, RECORD_HEAD_BYTES + 16); /* HELLO */
+		str_reset(&both);
+		append_done_and_go(&both, id);
+		keep(conn, str_view(&both));
+	}
+	close(conn);
+	conn = accept(listener, NULL, NULL);
+	take(conn, got, RECORD_HEAD_BYTES + 16);
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	take_message(conn, got);
+	answer_u64(conn, ENQUEUE_DONE_ID, 3, VIEW(""));
+	str_free(&both);
+}
+
+static uint64_t send_one(struct enqueue_link *link)
+{
+	struct enqueue q;
+	uint64_t id;
+
+	enqueue_open_by(&q, home, NULL, link);
+	assert_int_equal(q.code, 0);
+	enqueue_put(&q, VIEW("x\n"));
+	enqueue_from(&q, VIEW("a@b"));
+	enqueue_to(&q, VIEW("c@d"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	id = q.id;
+	enqueue_free(&q);
+	return id;
+}
+
+static void test_a_connection_is_kept(void **state)
+{
+	struct enqueue_link link = { .sock = -1 };
+	char byte;
+
+	(void)state;
+	serve(play_kept);
+	assert_int_equal(send_one(&link), 1);
+	assert_int_not_equal(link.sock, -1);
+	assert_int_equal(send_one(&link), 2);
+	assert_int_not_equal(link.sock, -1);
+	/* The server closes it, and the next one without a GO behind DONE. */
+	assert_int_equal(recv(link.sock, &byte, 1, MSG_PEEK), 0);
+	assert_int_equal(send_one(&link), 3);
+	assert_int_equal(link.sock, -1);
+	wait_server();
+}
+
+static void play_once_each(int conn, int got)
+{
+	struct str both = { 0 };
+
+	append_done_and_go(&both, 1);
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	take_message(conn, got);
+	take(conn, got, RECORD_HEAD_BYTES + 16);
+	keep(conn, str_view(&both));
+	str_free(&both);
+	/* The old connection stays open, and nothing comes on it. */
+	conn = accept(listener, NULL, NULL);
+	take(conn, got, RECORD_HEAD_BYTES + 16);
+	play_good(conn, got);
+}
+
+static void test_a_connection_is_not_kept_long(void **state)
+{
+	struct enqueue_link link = { .sock = -1 };
+
+	(void)state;
+	serve(play_once_each);
+	assert_int_equal(send_one(&link), 1);
+	assert_int_not_equal(link.sock, -1);
+	link.sent_ms -= ENQUEUE_REUSE_MS + 1;
+	assert_int_equal(send_one(&link), 77);
+	enqueue_link_close(&link);
+	wait_server();
+}
+
+/* It was young enough when the message began. */
+static void test_a_slow_message_does_not_use_an_old_connection(void **state)
+{
+	struct enqueue_link link = { .sock = -1 };
+	struct enqueue q;
+
+	(void)state;
+	serve(play_once_each);
+	assert_int_equal(send_one(&link), 1);
+	enqueue_open_by(&q, home, NULL, &link);
+	assert_true(q.unused);
+	link.sent_ms -= ENQUEUE_REUSE_MS + 1;
+	enqueue_put(&q, VIEW("x\n"));
+	enqueue_from(&q, VIEW("a@b"));
+	enqueue_to(&q, VIEW("c@d"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	assert_int_equal(q.id, 77);
+	enqueue_free(&q);
+	enqueue_link_close(&link);
+	wait_server();
+}
+
+static void play_die_unsaid(int conn, int got)
+{
+	struct str both = { 0 };
+
+	append_done_and_go(&both, 1);
+	answer(conn, ENQUEUE_GO, VIEW(""));
+	take_message(conn, got);
+	take(conn, got, RECORD_HEAD_BYTES + 16);
+	keep(conn, str_view(&both));
+	str_free(&both);
+	take_message(conn, got); /* and goes without an answer */
+}
+
+static void test_who_may_have_the_message_is_not_asked_again(void **state)
+{
+	struct enqueue_link link = { .sock = -1 };
+	struct enqueue q;
+
+	(void)state;
+	serve(play_die_unsaid);
+	assert_int_equal(send_one(&link), 1);
+	enqueue_open_by(&q, home, NULL, &link);
+	enqueue_put(&q, VIEW("x\n"));
+	enqueue_from(&q, VIEW("a@b"));
+	enqueue_to(&q, VIEW("c@d"));
+	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(q.code, ENQUEUE_CODE_LOST);
+	assert_int_equal(link.sock, -1);
+	enqueue_free(&q);
+	wait_server();
 }
 
 static void test_large_message_and_envelope_go_in_pieces(void **state)
@@ -594,6 +745,10 @@ int main(void)
 	cmocka_unit_test_setup_teardown(test, make_home, remove_home)
 	const struct CMUnitTest tests[] = {
 		AT_HOME(test_records_arrive_in_order),
+		AT_HOME(test_a_connection_is_kept),
+		AT_HOME(test_a_connection_is_not_kept_long),
+		AT_HOME(test_a_slow_message_does_not_use_an_old_connection),
+		AT_HOME(test_who_may_have_the_message_is_not_asked_again),
 		AT_HOME(test_large_message_and_envelope_go_in_pieces),
 		AT_HOME(test_refused_before_go),
 		AT_HOME(test_refusal_in_the_middle_is_found),

@@ -84,15 +84,21 @@ static void test_whole_request(void **state)
 {
 	struct str records = { 0 };
 	struct str input = { 0 };
+	struct str twice = { 0 };
 
 	(void)state;
 	record_append(&records, QFILE_SENDER, VIEW("s"));
 	record_append(&records, QFILE_RECIPIENT, VIEW("Wr"));
 	whole_request(&input, str_view(&records));
 	assert_told(str_view(&input), "HmessageR35E");
-	/* What follows END is not looked at. */
+	/* Nothing but another HELLO makes sense behind END. */
 	str_append_c(&input, "anything at all, as long as it likes to be");
-	assert_told(str_view(&input), "HmessageR35E");
+	assert_told(str_view(&input), "HmessageR35E!91");
+	whole_request(&input, str_view(&records));
+	str_append(&twice, str_view(&input));
+	str_append(&twice, str_view(&input));
+	assert_told(str_view(&twice), "HmessageR35EHmessageR35E");
+	str_free(&twice);
 	str_free(&records);
 	str_free(&input);
 }
