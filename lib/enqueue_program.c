@@ -138,13 +138,13 @@ static bool wait_for_program(struct enqueue *q, int fd)
 	}
 }
 
-void enqueue_program_write(struct enqueue *q, int fd, struct view v)
+void enqueue_program_write(struct enqueue *q, int fd, struct view bytes)
 {
-	while (v.len && q->code == 0) {
-		ssize_t put = write(fd, v.p, v.len);
+	while (bytes.len && q->code == 0) {
+		ssize_t put = write(fd, bytes.p, bytes.len);
 
 		if (put > 0)
-			v = view_from(v, (size_t)put);
+			bytes = view_from(bytes, (size_t)put);
 		else if (errno == EAGAIN) {
 			if (!wait_for_program(q, fd))
 				enqueue_fail(q, ENQUEUE_CODE_TIMEOUT);

@@ -54,16 +54,16 @@ static void connect_to_queue(struct enqueue *q, int64_t deadline_ms)
 static ssize_t hear(struct enqueue *q, char piece[ANSWER_MAX_BYTES],
 		    int64_t deadline_ms)
 {
-	ssize_t got;
+	while (clock_mono_ms() < deadline_ms) {
+		ssize_t got;
 
-	do {
 		if (!q->blocks &&
 		    ready_wait(q->sock, POLLIN, -1, deadline_ms) == -1)
 			return -1;
 		got = recv(q->sock, piece, ANSWER_MAX_BYTES, 0);
 		if (got != -1 || (errno != EINTR && errno != EAGAIN))
 			return got;
-	} while (clock_mono_ms() < deadline_ms);
+	}
 	errno = ETIMEDOUT;
 	return -1;
 }
@@ -200,7 +200,7 @@ static void open_anew(struct enqueue *q)
 
 static bool is_old(const struct enqueue *q)
 {
-	return q->sent_ms - q->link->sent_ms > ENQUEUE_REUSE_MS;
+	return !q->link || q->sent_ms - q->link->sent_ms > ENQUEUE_REUSE_MS;
 }
 
 /* Its GO was said with the last DONE. */

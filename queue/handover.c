@@ -194,10 +194,10 @@ static void count_moved(struct handover *h, uint64_t released, uint64_t moved)
 static void obey(struct handover *h, const struct record *record)
 {
 	const char *at = record->value.p;
-	uint64_t count;
 
 	if (record->type == HANDOVER_RELEASED && record->value.len == 24) {
-		count = le64_read(at + 8);
+		uint64_t count = le64_read(at + 8);
+
 		appender_release(h->appender, le64_read(at), count);
 		h->outstanding -=
 			count < h->outstanding ? count : h->outstanding;

@@ -50,8 +50,8 @@ struct server {
 	int64_t accept_ms;  /* not to accept before: descriptors are out */
 	int64_t noted_ms;   /* when a client's misbehaviour was last logged */
 	int64_t trigger_ms; /* not before, after a failure */
-	int64_t linger_from_ms;  /* told to end, and staying; 0: not told */
-	bool trigger_due;        /* messages have been accepted */
+	int64_t linger_from_ms; /* told to end, and staying; 0: not told */
+	bool trigger_due;       /* messages have been accepted */
 	struct polls polls;
 	size_t listener_no;
 	size_t signals_no;
