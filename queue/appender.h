@@ -88,9 +88,9 @@ int appender_append(struct appender *a, struct view image, uint64_t id,
 /* Begin the next sync, unless one is under way: once a turn of the loop. */
 void appender_flush(struct appender *a);
 /* The taker has done with `count` records. */
-void appender_release(struct appender *a, uint64_t segment, uint64_t count);
+void appender_release(struct appender *a, uint64_t number, uint64_t count);
 /* The taker has replayed a STALE one. */
-void appender_replayed(struct appender *a, uint64_t segment);
+void appender_replayed(struct appender *a, uint64_t number);
 /* There is no taker any more: what it had in hand must be replayed. */
 void appender_abandon(struct appender *a);
 /* No sync or preparation is under way. */

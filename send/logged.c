@@ -183,7 +183,6 @@ static int publish(struct send *s, int fd, struct str *temp, struct str *path,
 static int write_file(struct send *s, const struct qfile *q, struct str *path)
 {
 	struct str temp = { 0 };
-	enum qfile_result result;
 	int fd;
 
 	str_append(&temp, str_view(path));
@@ -191,7 +190,8 @@ static int write_file(struct send *s, const struct qfile *q, struct str *path)
 	fd = openat(s->homefd, str_c(&temp),
 		    O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0660);
 	if (fd != -1) {
-		result = qfile_copy(q, fd, q->id);
+		enum qfile_result result = qfile_copy(q, fd, q->id);
+
 		if (result == QFILE_BAD)
 			errno = EBADMSG;
 		if (result == QFILE_OK && fchmod(fd, 0660) == 0) {
@@ -255,7 +255,6 @@ static int save_bad(struct send *s, struct view bytes, uint64_t segment,
 {
 	struct str path = { 0 };
 	int result = -1;
-	int error;
 	int fd;
 
 	str_appendf(&path, "queue/bad/log.%lu.%lu.%lu",
@@ -264,6 +263,8 @@ static int save_bad(struct send *s, struct view bytes, uint64_t segment,
 	fd = openat(s->homefd, str_c(&path),
 		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
 	if (fd != -1) {
+		int error;
+
 		result = write_all(fd, bytes) == 0 && durable_sync(fd) == 0
 				 ? 0
 				 : -1;
@@ -474,14 +475,14 @@ static bool replay_message(struct send *s, const struct qfile *file)
 	bool done = true;
 	bool is_known;
 	struct stat st;
-	int fd;
 
 	qformat_path(&s->format, &path, "mess", file->id);
 	/* A name that was there is in the schedule, whatever it leads to. */
 	is_known =
 		fstatat(s->homefd, str_c(&path), &st, AT_SYMLINK_NOFOLLOW) == 0;
 	if (!is_moved_already(s, str_c(&path), file)) {
-		fd = write_file(s, file, &path);
+		int fd = write_file(s, file, &path);
+
 		done = fd != -1;
 		if (done) {
 			close(fd);
