@@ -283,7 +283,7 @@ def settle(house, wrapped=None):
                     os.kill(pid, signal.SIGALRM)
             except ProcessLookupError:
                 pass
-        return not house.queue_files("new", "mess", "bounce")
+        return house.queue_is_empty()
 
     deadline = time.monotonic() + 60
     while not alarm():
@@ -340,6 +340,20 @@ def clean_boxes(house):
             path.unlink()
 
 
+def kill_once(house, program, oracle, wrapped, fault):
+    """True when it struck."""
+    exercise(house, program, oracle, wrapped, "-e", f"inject={fault}")
+    settle(house, wrapped)
+    # One that stays meets some of its calls at a later message.
+    for _ in range(4 if program in DAEMONS else 0):
+        if not wrapped.was_killed():
+            oracle.send()
+            settle(house, wrapped)
+    struck = wrapped.struck()
+    wrapped.disarm()
+    return struck
+
+
 def kill_everywhere(house, program, sample, sink):
     """One kill at each call of a recorded run; with a sample, until so many
     have struck. Runs differ: not every call comes as often as it did then.
@@ -348,6 +362,7 @@ def kill_everywhere(house, program, sample, sink):
     wrapped = Wrapped(house, program)
     reached = missed = 0
     allowed = 0  # copies
+    failures = []
     try:
         oracle.send()  # something for a reader to read
         settle(house)  # of one message from here on: a worker would count both
@@ -365,21 +380,18 @@ def kill_everywhere(house, program, sample, sink):
             if reached == sample:
                 break
             progress.step(f"({call} {n})")
-            exercise(house, program, oracle, wrapped,
-                     "-e", f"inject={call}:signal=KILL:when={n}")
-            settle(house, wrapped)
-            # One that stays meets some of its calls at a later message.
-            for _ in range(4 if program in DAEMONS else 0):
-                if not wrapped.was_killed():
-                    oracle.send()
-                    settle(house, wrapped)
-            if wrapped.struck():
-                reached += 1
-                allowed += program in MAY_REPEAT
-            else:
-                missed += 1
-            wrapped.disarm()
-            oracle.judge(allowed)
+            try:
+                if kill_once(house, program, oracle, wrapped, f"{call}:signal=KILL:when={n}"):
+                    reached += 1
+                    allowed += program in MAY_REPEAT
+                else:
+                    missed += 1
+                oracle.judge(allowed)
+            except AssertionError as wrong:
+                # One more fault must not hide behind this one.
+                print(f"failed: {call} {n}: {wrong}", flush=True)
+                failures.append(f"{call} {n}: {wrong}")
+                oracle, allowed = oracle_for(house, program, sink), 0
             if len(oracle.accepted) > MANY:
                 # Reading all of them each time would take longer and longer.
                 clean_boxes(house)
@@ -389,6 +401,7 @@ def kill_everywhere(house, program, sample, sink):
         wrapped.unwrap()
         if program in DAEMONS:
             restart(house, DAEMONS[program])
+    assert not failures, "\n====\n".join(failures)
     wait_for(lambda: listens(house.smtp_port), 20, "the SMTP port")
     # Most faults must have struck, or this proves nothing.
     if sample is None:
