@@ -53,6 +53,8 @@ struct logged {
 void logged_open(struct send *s);
 void logged_prepare(struct send *s, struct polls *polls, int64_t *deadline);
 void logged_act(struct send *s, const struct polls *polls);
+/* After SIGALRM: what is to be replayed waits no longer. */
+void logged_run_all(struct send *s);
 /* Replay, move what has been there too long, tell what is released. */
 void logged_run(struct send *s);
 

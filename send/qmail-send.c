@@ -276,8 +276,10 @@ static void obey_signals(struct loop *loop)
 	while ((sig = sig_next(loop->signals))) {
 		if (sig == SIGTERM)
 			begin_exit(s);
-		if (sig == SIGALRM)
+		if (sig == SIGALRM) {
 			schedule_run_all(&s->schedule, s->now);
+			logged_run_all(s);
+		}
 		if (sig == SIGHUP)
 			reread_control(s);
 	}

@@ -113,6 +113,27 @@ def test_what_a_killed_qmail_send_had_is_replayed(house):
     wait_for_log(house)
 
 
+def test_a_replay_that_failed_is_due_when_told(house):
+    """Else it is tried again after two minutes."""
+    oracle = Oracle(house)
+    pid = stop_send(house)
+    assert oracle.send()
+    shards = list((house.home / "queue/mess").iterdir())
+    modes = [shard.stat().st_mode & 0o7777 for shard in shards]
+    for shard in shards:
+        shard.chmod(0o550)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: re.search(r"unable to write queue/mess/\S+; will try", house.log()),
+             20, house.story)
+    for shard, mode in zip(shards, modes):
+        shard.chmod(mode)
+    assert oracle.missing()
+    restarted(house, pid)
+    os.kill(send_pid(house), signal.SIGALRM)
+    house.wait_queue_empty(20)
+    oracle.judge()
+
+
 def test_what_a_killed_qmail_queued_had_is_replayed(house):
     oracle = Oracle(house)
     send = stop_send(house)
