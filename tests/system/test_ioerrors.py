@@ -194,7 +194,7 @@ def fail_everywhere(house, program, sample):
             except AssertionError as wrong:
                 # One more fault must not hide behind this one.
                 failures.append(str(wrong))
-                print(f"failed: {call} {n} {error}", flush=True)
+                print(f"failed: {call} {n} {error}: {wrong}", flush=True)
                 oracle = Judge(house)
                 continue
             struck += hit
