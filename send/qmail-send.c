@@ -279,6 +279,7 @@ static void obey_signals(struct loop *loop)
 		if (sig == SIGALRM) {
 			schedule_run_all(&s->schedule, s->now);
 			logged_run_all(s);
+			take_look(s);
 		}
 		if (sig == SIGHUP)
 			reread_control(s);

@@ -94,6 +94,16 @@ def test_deferral_waits_and_keeps_the_mark_of_others(send):
     assert send.remote.addresses().count(b"a@there.example") == 1
 
 
+def test_alarm_takes_what_nobody_told_of(send):
+    """Else it would be found within a minute."""
+    send.start()
+    send.wait_log("running\n")
+    time.sleep(0.5)  # its first look is over
+    ident = send.queue.write(MESSAGE, b"", [b"a@here.example"])
+    send.kill(signal.SIGALRM)
+    send.wait_end(ident)
+
+
 BOUNCE = """Date: DATE
 From: MAILER-DAEMON@here.example
 To: s@far.example
