@@ -109,7 +109,7 @@ qmail-newu := lspawn/qmail-newu lspawn/assign
 qmail-newu.libs := -lcdb
 
 # local/
-local_room := local/deliver local/dotqmail local/environment \
+local_room := local/deliver local/dotqmail \
 	local/envelope local/forward local/maildrop local/mbox local/program \
 	local/vdeliver local/verdict local/vline
 PROGS += qmail-local
@@ -117,7 +117,7 @@ qmail-local := local/qmail-local local/worker $(local_room)
 qmail-local.libs := -lcdb
 PROGS += vdelivermail
 vdelivermail := local/vdelivermail local/vdeliver local/dotqmail \
-	local/environment local/envelope local/forward local/maildrop \
+	local/envelope local/forward local/maildrop \
 	local/mbox local/program local/verdict
 vdelivermail.libs := -lcdb
 
@@ -178,7 +178,8 @@ tcprulescheck := tools/ucspi/tcprulescheck tools/ucspi/rules
 tcprulescheck.libs := -lcdb
 PROGS += tcpserver
 tcpserver := tools/ucspi/tcpserver tools/ucspi/options tools/ucspi/listen \
-	tools/ucspi/status tools/ucspi/child tools/ucspi/lookup \
+	tools/ucspi/status tools/ucspi/child tools/ucspi/visitor \
+	tools/ucspi/lookup \
 	tools/ucspi/rules
 tcpserver.libs := -lcdb
 # Names need NSS: tcpserver asks this one, which it runs beside itself.

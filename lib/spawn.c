@@ -53,37 +53,77 @@ static int place_descriptors(const struct spawn *s)
 	return close_range((unsigned)highest + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
+/* What a child could not do, for who asks; it shares our memory. */
+static volatile int child_errno;
+
+static noreturn void fail(const struct spawn *s, int code, const char *what,
+			  const char *object)
+{
+	if (s->asks) {
+		child_errno = errno;
+		_exit(code);
+	}
+	die_errno(code, "cannot %s%s", what, object);
+}
+
+static int exec_code(int error)
+{
+	return error == ENOENT || error == EACCES || error == ENOEXEC ||
+			       error == ENOTDIR || error == ELOOP
+		       ? EXIT_REJECT
+		       : EXIT_RETRY;
+}
+
 static noreturn void child(const struct spawn *s)
 {
 	char *const *argv = (char *const *)(uintptr_t)s->argv;
 	char *const *envp = s->envp ? s->envp : environ;
 
 	if (place_descriptors(s) == -1)
-		die_errno(EXIT_RETRY, "cannot place descriptors");
+		fail(s, EXIT_RETRY, "place descriptors", "");
 	if (s->change_ids && ids_become(s->uid, s->gid) == -1)
 		die_errno(EXIT_RETRY, "cannot become uid %ld gid %ld",
 			  (long)s->uid, (long)s->gid);
 	if (s->cwd && chdir(s->cwd) == -1)
-		die_errno(EXIT_RETRY, "cannot change directory to %s", s->cwd);
+		fail(s, EXIT_RETRY, "change directory to ", s->cwd);
 	sig_reset_all();
 	if (s->search_path)
 		execvpe(argv[0], argv, envp);
 	else
 		execve(argv[0], argv, envp);
-	die_errno(errno == ENOENT || errno == EACCES || errno == ENOEXEC ||
-				  errno == ENOTDIR || errno == ELOOP
-			  ? EXIT_REJECT
-			  : EXIT_RETRY,
-		  "cannot run %s", argv[0]);
+	fail(s, exec_code(errno), "run ", argv[0]);
+}
+
+/* The child of one who asks, unless it came to nothing. */
+static pid_t told(pid_t pid)
+{
+	int status;
+
+	if (pid == -1 || child_errno == 0)
+		return pid;
+	if (spawn_wait(pid, &status) == -1) {
+		/* Somebody else has waited for it. */
+	}
+	errno = child_errno;
+	return -1;
 }
 
 pid_t spawn_start(const struct spawn *s)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	assert(!s->asks || !s->change_ids);
+	child_errno = 0;
+	/*
+	 * With vfork(2) the child has our memory until it runs the program:
+	 * a copy, even of a small process, costs more than exec. Nothing that
+	 * it does before may keep memory; and memory of ours is nothing for
+	 * another user's process.
+	 */
+	pid = s->change_ids ? fork() : vfork(); /* NOLINT */
 	if (pid == 0)
 		child(s);
-	return pid;
+	return told(pid);
 }
 
 int spawn_wait(pid_t pid, int *status)

@@ -30,6 +30,7 @@ struct spawn {
 	uid_t uid;
 	gid_t gid;
 	bool search_path; /* look argv[0] up in PATH */
+	bool asks;        /* see spawn_start(); not with change_ids */
 	size_t fd_count;
 	struct {
 		int from;
@@ -43,7 +44,8 @@ void spawn_fd(struct spawn *s, int from, int to);
 /*
  * The pid, or -1 with errno if there is no child. A child that cannot
  * become what was asked, or cannot exec, says why on its descriptor 2 and
- * exits: EXIT_RETRY, or EXIT_REJECT when there is no such program.
+ * exits: EXIT_RETRY, or EXIT_REJECT when there is no such program. For who
+ * asks it ends in silence, and this returns -1 with its errno.
  */
 pid_t spawn_start(const struct spawn *s) MUST_USE;
 

@@ -15,7 +15,7 @@
 
 #include "lib/job.h"
 #include "lib/str.h"
-#include "local/environment.h"
+#include "lib/environment.h"
 
 struct envelope {
 	struct str dtline; /* Delivered-To, with its LF */

@@ -48,14 +48,15 @@ services_make() {
 	service "$house" qmail-smtpd <<-E
 		exec envdir ./env sh -c '
 			exec tcpserver -vDRH -l "\`sed 1q $house/control/me\`" -x "$house/control/tcp.smtp.cdb" \\
-			-c "\${CONCURRENCY-100}" $(as "$house" qmaild)\\
+			-c "\${CONCURRENCY-100}" -b "\${BACKLOG-500}" \\
+			$(as "$house" qmaild)\\
 			-- "\${IP-127.0.0.1}" "\${PORT-25}" qmail-smtpd
 		'
 	E
 	service_env "$house" qmail-smtpd "IP=$ip" "PORT=$smtp"
 	service "$house" qmail-pop3d <<-E
 		exec envdir ./env sh -c '
-			exec tcpserver -vDRHl0 -c "\${CONCURRENCY-100}" \\
+			exec tcpserver -vDRHl0 -c "\${CONCURRENCY-100}" -b "\${BACKLOG-500}" \\
 			-- "\${IP-127.0.0.1}" "\${PORT-110}" qmail-popup \\
 			"\${POPUPHOST-\`sed 1q $house/control/me\`}" \\
 			vchkpw qmail-pop3d "\${MAILDIRNAME-Maildir}"

@@ -146,6 +146,7 @@ static void test_no_variable_is_a_shell_function(void **state)
 static void test_environment_is_as_before_afterwards(void **state)
 {
 	struct environment env = { 0 };
+	char name[16];
 	char **before;
 
 	(void)state;
@@ -163,6 +164,12 @@ static void test_environment_is_as_before_afterwards(void **state)
 		assert_string_equal(getenv("OUTER"), "inner");
 		assert_string_equal(getenv("NEW"), "value");
 		assert_null(getenv("OUTER2"));
+		for (int i = 0; i < 200; i++) {
+			snprintf(name, sizeof(name), "N%d", i);
+			environment_set(&env, name, VIEW("x"));
+		}
+		assert_string_equal(getenv("N0"), "x");
+		assert_string_equal(getenv("N199"), "x");
 		environment_end(&env);
 		assert_ptr_equal(environ, before);
 		assert_string_equal(getenv("OUTER"), "outer");

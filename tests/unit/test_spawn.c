@@ -102,6 +102,29 @@ static void test_descriptors_may_change_places(void **state)
 	scratch_close(&scratch);
 }
 
+static void test_who_asks_hears_what_failed(void **state)
+{
+	const char *none[] = { "/no/such/program", NULL };
+	const char *some[] = { "/bin/true", NULL };
+	struct spawn s = { .argv = none, .asks = true };
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(spawn_start(&s), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(waitpid(-1, &status, WNOHANG), -1);
+	s.cwd = "/no/such/folder";
+	s.argv = some;
+	assert_int_equal(spawn_start(&s), -1);
+	assert_int_equal(errno, ENOENT);
+	s.cwd = NULL;
+	pid = spawn_start(&s);
+	assert_int_not_equal(pid, -1);
+	assert_int_equal(spawn_wait(pid, &status), 0);
+	assert_int_equal(status, 0);
+}
+
 static void test_directory_and_environment_are_as_asked(void **state)
 {
 	char *envp[] = { (char *)(uintptr_t) "ONLY=this", NULL };
@@ -223,6 +246,7 @@ int main(void)
 		cmocka_unit_test(
 			test_the_child_gets_the_descriptors_named_and_no_other),
 		cmocka_unit_test(test_descriptors_may_change_places),
+		cmocka_unit_test(test_who_asks_hears_what_failed),
 		cmocka_unit_test(test_directory_and_environment_are_as_asked),
 		cmocka_unit_test(test_no_such_program_is_permanent_and_says_so),
 		cmocka_unit_test(test_the_child_starts_with_default_signals),

@@ -113,10 +113,13 @@ static void pause_accepting(struct tcpserver *t, const char *what)
 
 static void serve(struct tcpserver *t, int fd, const struct sockaddr *remote)
 {
-	pid_t pid = fork();
+	pid_t pid = child_spawn(&t->o, fd, remote);
 
-	if (pid == 0)
-		child_run(&t->o, fd, remote);
+	if (pid == 0) {
+		pid = fork();
+		if (pid == 0)
+			child_run(&t->o, fd, remote);
+	}
 	if (pid == -1)
 		pause_accepting(t, "dropping connection, unable to fork");
 	else

@@ -1,9 +1,9 @@
-#ifndef LOCAL_ENVIRONMENT_H
-#define LOCAL_ENVIRONMENT_H
+#ifndef LIB_ENVIRONMENT_H
+#define LIB_ENVIRONMENT_H
 
 /*
- * The variables of one delivery, laid over the environment that the process
- * was started with, and taken away again.
+ * The variables of one delivery or connection, laid over the environment that
+ * the process was started with, and taken away again.
  *
  *	struct environment env = { 0 };
  *
@@ -11,20 +11,20 @@
  *	environment_set(&env, "SENDER", sender);    getenv() sees it
  *	environment_end(&env);                      all as before
  *
- * Only one may have begun at a time. setenv(3) would do for one delivery,
- * but what it has once set is never given back.
+ * Only one may have begun at a time. setenv(3) would do once, but what it has
+ * set is never given back.
  */
 
 #include "lib/str.h"
-
-#define ENVIRONMENT_MAX 40 /* settings of one delivery */
 
 struct environment {
 	char **outer; /* NULL: not begun */
 	char **list;
 	size_t count;
-	struct str own[ENVIRONMENT_MAX];
+	size_t room; /* entries of list, with the NULL */
+	char **own;  /* texts that were allocated */
 	size_t own_count;
+	size_t own_room;
 };
 
 void environment_begin(struct environment *env);
