@@ -77,8 +77,20 @@ static void let_go(struct send *s, struct message *m, bool moved)
 	segment->moved += moved;
 }
 
+static void mark_moved(struct send *s, uint64_t segment, uint64_t offset)
+{
+	/* Unmarked, it is found in mess/ by a replay, or delivered again. */
+	if (qlog_mark(s->logged.segments[segment].fd, offset, QLOG_MOVED) == -1)
+		log_errno(&s->log,
+			  "warning: trouble marking a record of queue/log/%lu",
+			  (unsigned long)segment);
+}
+
 void logged_release(struct send *s, struct message *m)
 {
+	/* A file would be gone now, whatever its bytes say. */
+	if (m->in_log.unmarked)
+		mark_moved(s, m->in_log.segment, m->in_log.offset);
 	let_go(s, m, false);
 }
 
@@ -207,15 +219,6 @@ static int write_file(struct send *s, const struct qfile *q, struct str *path)
 	}
 	str_free(&temp);
 	return fd;
-}
-
-static void mark_moved(struct send *s, uint64_t segment, uint64_t offset)
-{
-	/* Unmarked, it is found in mess/ by a replay, or delivered again. */
-	if (qlog_mark(s->logged.segments[segment].fd, offset, QLOG_MOVED) == -1)
-		log_errno(&s->log,
-			  "warning: trouble marking a record of queue/log/%lu",
-			  (unsigned long)segment);
 }
 
 int logged_move(struct send *s, struct message *m)

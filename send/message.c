@@ -205,6 +205,7 @@ void message_mark(struct send *s, struct message *m, uint64_t state_offset,
 	m->file.envelope.p[at] = (char)state;
 	if (qfile_mark(&m->file, state_offset, state) == 0)
 		return;
+	m->in_log.unmarked = true;
 	log_errno(&s->log,
 		  "warning: trouble marking mess/%lu; message will be "
 		  "delivered twice!",

@@ -28,6 +28,7 @@ struct logged_place {
 	uint64_t segment;
 	uint64_t offset;
 	uint64_t length;
+	bool unmarked;    /* a state byte could not be written */
 	int64_t since_ms; /* monotonic; 5 s later it becomes a file */
 	struct message *older;
 	struct message *newer;

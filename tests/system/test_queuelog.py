@@ -261,6 +261,27 @@ def test_a_failed_sync_is_a_temporary_failure(house):
     assert not files(house, "bad")
 
 
+@pytest.mark.root
+def test_a_record_whose_mark_failed_is_done_all_the_same(house):
+    """Else it would be delivered again after a crash, however much later."""
+    oracle = Oracle(house)
+    trace = house.home / "trace"
+    pid = send_pid(house)
+    tracer = subprocess.Popen(
+        ["strace", "-qq", "-o", trace, "-e", "trace=pwrite64",
+         "-e", "inject=pwrite64:error=ENOSPC:when=1", "-p", str(pid)])
+    try:
+        wait_for(lambda: tracer_of(pid), 20, "strace")
+        assert oracle.send()
+        wait_for(lambda: "trouble marking" in house.log(), 20, house.story)
+    finally:
+        tracer.terminate()
+        tracer.wait()
+    house.wait_queue_empty(20)
+    assert not files(house, "mess")
+    oracle.judge()
+
+
 def tracer_of(pid):
     with open(f"/proc/{pid}/status") as status:
         return int(re.search(r"TracerPid:\s+(\d+)", status.read()).group(1))
