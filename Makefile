@@ -94,8 +94,9 @@ qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
 # send/
 PROGS += qmail-send
 qmail-send := send/qmail-send send/bounce send/channel send/config send/finish \
-	send/group send/log send/logged send/message send/names \
-	send/reports send/retry send/schedule send/take send/verp send/work
+	send/group send/jobs send/log send/logged send/message send/names \
+	send/recipients send/reports send/results send/retry send/schedule \
+	send/take send/verp send/work
 PROGS += qmail-start
 qmail-start := send/qmail-start send/syncmode
 

@@ -25,6 +25,7 @@
 #include "lib/memory.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
+#include "send/jobs.h"
 #include "send/send.h"
 
 #define HELLO_WAIT_MS 60000
@@ -209,7 +210,7 @@ static void start(struct loop *loop)
 		_exit(EXIT_RETRY);
 	s->again = true; /* new/ may hold what was never triggered */
 	log_line(&s->log, "running");
-	work_log_status(s);
+	jobs_log_status(s);
 }
 
 /* ---- the loop ---- */
@@ -256,8 +257,8 @@ static void begin_exit(struct send *s)
 	s->exiting = true;
 	logged_ending(s);
 	log_line(&s->log, "number of deliveries left before exit: %lu",
-		 (unsigned long)work_in_flight(s));
-	work_log_status(s);
+		 (unsigned long)jobs_in_flight(s));
+	jobs_log_status(s);
 }
 
 static void reread_control(struct send *s)
@@ -323,7 +324,7 @@ static void watch_queued(struct loop *loop)
 
 static bool may_exit(const struct send *s)
 {
-	return s->exiting && work_in_flight(s) == 0 && s->finish.running == 0;
+	return s->exiting && jobs_in_flight(s) == 0 && s->finish.running == 0;
 }
 
 static void run(struct loop *loop)

@@ -6,21 +6,17 @@
 
 #include "lib/clock.h"
 #include "lib/memory.h"
-#include "lib/mutant.h"
+#include "send/jobs.h"
 #include "send/message.h"
-#include "send/reports.h"
+#include "send/recipients.h"
+#include "send/results.h"
 #include "send/retry.h"
 #include "send/send.h"
-#include "send/verp.h"
 
 /* How many files are opened before the loop looks around again. */
 #define OPENS_A_TURN 64
 /* Envelopes in memory; one message is always allowed. */
 #define OPEN_BYTES_MAX (UINT64_C(64) << 20)
-
-#define TOO_LONG                                                               \
-	"I'm not going to try again; this message has been in the queue too "  \
-	"long.\n"
 
 static const int64_t skips[CHANNELS] = { RETRY_SKIP_LOCAL, RETRY_SKIP_REMOTE };
 
@@ -79,60 +75,7 @@ static bool has_room(struct send *s, int c, bool fresh)
 	return list_of(s, c, fresh)->count < s->channels[c].concurrency;
 }
 
-/* ---- recipients ---- */
-
-/* The channel of a recipient; plain and target are left in work. */
-static int classify(struct send *s, struct view address)
-{
-	return rewrite_address(&s->rewrite, address, &s->work.plain,
-			       &s->work.target) == REWRITE_LOCAL
-		       ? DUE_LOCAL
-		       : DUE_REMOTE;
-}
-
-static void count_waiting(struct send *s, struct message *m,
-			  uint64_t counts[CHANNELS])
-{
-	struct qfile_cursor at = { 0 };
-	struct qfile_recipient rcpt;
-
-	for (int c = 0; c < CHANNELS; c++)
-		counts[c] = 0;
-	while (qfile_next(&m->file, &at, &rcpt))
-		if (rcpt.state == QFILE_WAITING)
-			counts[classify(s, rcpt.address)]++;
-}
-
-/*
- * Only after locals or virtualdomains have changed can a recipient be in
- * the hands of one channel and be found by a pass of the other.
- */
-static bool in_flight_elsewhere(struct send *s, const struct message *m, int c,
-				uint64_t recipient)
-{
-	const struct channel *other = &s->channels[!c];
-
-	if (m->passes[!c].in_flight == 0)
-		return false;
-	for (uint64_t i = 0; i < other->concurrency; i++) {
-		const struct delivery *d = &other->deliveries[i];
-
-		for (size_t n = 0; d->message == m && n < d->count; n++)
-			if (d->recipients[n].number == recipient)
-				return true;
-	}
-	return false;
-}
-
-/* Does he wait for this pass? classify() leaves its words in work. */
-static bool is_for_pass(struct send *s, const struct message *m, int c,
-			const struct qfile_recipient *rcpt)
-{
-	return rcpt->state == QFILE_WAITING &&
-	       !group_is_ticked(&m->passes[c].ahead, rcpt->number) &&
-	       classify(s, rcpt->address) == c &&
-	       !in_flight_elsewhere(s, m, c, rcpt->number);
-}
+/* ---- walking ---- */
 
 /* Move a pass to its next recipient. */
 static void pass_advance(struct send *s, struct message *m, int c)
@@ -140,7 +83,7 @@ static void pass_advance(struct send *s, struct message *m, int c)
 	struct pass *pass = &m->passes[c];
 
 	while (qfile_next(&m->file, &pass->at, &pass->next))
-		if (is_for_pass(s, m, c, &pass->next)) {
+		if (recipient_is_for_pass(s, m, c, &pass->next)) {
 			pass->has_next = true;
 			return;
 		}
@@ -226,7 +169,7 @@ static void settle(struct send *s, struct message *m)
 {
 	uint64_t counts[CHANNELS];
 
-	count_waiting(s, m, counts);
+	recipients_count(s, m, counts);
 	for (int c = 0; c < CHANNELS; c++) {
 		int64_t due = schedule_entry(&s->schedule, m->no)->due[c];
 
@@ -279,7 +222,7 @@ static void open_passes(struct send *s, struct message *m)
 {
 	uint64_t counts[CHANNELS];
 
-	count_waiting(s, m, counts);
+	recipients_count(s, m, counts);
 	for (int c = 0; c < CHANNELS; c++) {
 		const struct schedule_entry *entry =
 			schedule_entry(&s->schedule, m->no);
@@ -389,18 +332,6 @@ void work_moved(struct send *s, struct message *m)
 
 /* ---- starting deliveries ---- */
 
-void work_log_status(struct send *s)
-{
-	log_put(&s->log, "status:");
-	for (int c = 0; c < CHANNELS; c++)
-		log_put(&s->log, " %s %lu/%lu", s->channels[c].name,
-			(unsigned long)s->channels[c].used,
-			(unsigned long)s->channels[c].concurrency);
-	if (s->exiting)
-		log_put(&s->log, " exitasap");
-	log_end(&s->log);
-}
-
 /* End all passes of a message without touching its recipients. */
 static void abandon_passes(struct send *s, struct message *m)
 {
@@ -448,111 +379,6 @@ static bool load_or_close(struct send *s, struct message *m)
 	return false;
 }
 
-static void lose_channel(struct send *s, int c)
-{
-	if (!s->channels[c].alive)
-		return;
-	log_line(&s->log, "alert: oh no! lost spawn connection! dying...");
-	channel_lose(&s->channels[c]);
-	s->lost = true;
-	s->exiting = true;
-}
-
-/*
- * The packet of one job, in work.packet, for those in work.recipients.
- * classify() has left the words of the last one.
- */
-static void format_job(struct send *s, const struct message *m, int c,
-		       uint64_t number)
-{
-	struct work *w = &s->work;
-	struct job job = {
-		.number = number,
-		.queue = view_of(s->format.identity),
-		.id = m->id,
-		.recipients = str_view(&w->recipients),
-		.size = m->file.message_len,
-		.message = str_view(&m->text),
-		.fd = m->memfd,
-	};
-	struct view ignored;
-
-	verp_expand(&w->sender, m->file.sender, str_view(&w->plain));
-	job.sender = str_view(&w->sender);
-	if (c == DUE_REMOTE)
-		job.host = group_host(str_view(&w->target));
-	if (!qfile_find(&m->file, QFILE_BODY, &job.body))
-		job.body = (struct view){ 0 };
-	job.smtputf8 = qfile_find(&m->file, QFILE_SMTPUTF8, &ignored);
-	job_format(&w->packet, &job);
-}
-
-/* One recipient more for the job; classify() has left his target. */
-static void add_recipient(struct send *s, struct message *m, int c,
-			  struct delivery *d,
-			  const struct qfile_recipient *rcpt)
-{
-	struct view target = str_view(&s->work.target);
-	uint64_t number = d->job + d->count;
-
-	s->work.last_job = number;
-	delivery_add(d, rcpt->number, rcpt->state_offset);
-	job_add_recipient(&s->work.recipients, rcpt->number, target);
-	if (MUTANT(done_first))
-		message_mark(s, m, rcpt->state_offset, QFILE_DELIVERED);
-	log_put(&s->log, "starting delivery %lu: msg %lu to %s ",
-		(unsigned long)number, (unsigned long)m->id,
-		s->channels[c].name);
-	log_safe(&s->log, target);
-	log_end(&s->log);
-}
-
-/* Whoever waits for this pass at the host of `first` comes along. */
-static void add_others(struct send *s, struct message *m, int c,
-		       struct delivery *d, const struct qfile_recipient *first)
-{
-	struct qfile_cursor at = m->passes[c].at;
-	struct work *w = &s->work;
-	struct qfile_recipient rcpt;
-
-	str_set(&w->host, group_host(str_view(&w->target)));
-	for (size_t n = 0; n < GROUP_LOOK_AHEAD && d->count < GROUP_MAX; n++) {
-		if (!qfile_next(&m->file, &at, &rcpt))
-			break;
-		/* Most are not: the address as it is tells quickly. */
-		if (!group_same_host(rcpt.address, first->address) ||
-		    !is_for_pass(s, m, c, &rcpt) ||
-		    !view_eq_nocase(group_host(str_view(&w->target)),
-				    str_view(&w->host)))
-			continue;
-		if (w->recipients.len + w->target.len > GROUP_MAX_BYTES)
-			break;
-		add_recipient(s, m, c, d, &rcpt);
-		group_tick(&m->passes[c].ahead, rcpt.number);
-	}
-	/* As if the first were the last that was looked at. */
-	classify(s, first->address);
-}
-
-static void start_delivery(struct send *s, struct message *m, int c,
-			   const struct qfile_recipient *rcpt)
-{
-	struct channel *ch = &s->channels[c];
-	struct delivery *d = channel_begin(ch, s->work.last_job + 1);
-
-	assert(d);
-	d->message = m;
-	m->passes[c].in_flight++;
-	str_reset(&s->work.recipients);
-	add_recipient(s, m, c, d, rcpt);
-	if (c == DUE_REMOTE && !verp_is(m->file.sender))
-		add_others(s, m, c, d, rcpt);
-	work_log_status(s);
-	format_job(s, m, c, d->job);
-	if (channel_send(ch, str_view(&s->work.packet), m->memfd) == -1)
-		lose_channel(s, c);
-}
-
 /* The first of the list that has a recipient left; it goes to the end. */
 static struct message *list_turn(struct pass_list *list, int c)
 {
@@ -592,8 +418,8 @@ static bool use_slot(struct send *s, int c)
 		return true;
 	rcpt = m->passes[c].next;
 	/* locals or virtualdomains may have changed since it was chosen. */
-	if (classify(s, rcpt.address) == c)
-		start_delivery(s, m, c, &rcpt);
+	if (recipient_channel(s, rcpt.address) == c)
+		jobs_start(s, m, c, &rcpt);
 	pass_advance(s, m, c);
 	close_pass_if_over(s, m, c);
 	return true;
@@ -615,96 +441,6 @@ void work_start(struct send *s)
 
 /* ---- results ---- */
 
-/* One recipient of a delivery that is answered. */
-struct answered {
-	struct message *message;
-	int c;
-	uint64_t job; /* his number in the log */
-	const struct delivery_recipient *rcpt;
-};
-
-static void log_result(struct send *s, const struct answered *a,
-		       const char *what, struct view text)
-{
-	log_put(&s->log, "delivery %lu: %s: ", (unsigned long)a->job, what);
-	log_safe(&s->log, text);
-	log_end(&s->log);
-}
-
-static void fail(struct send *s, const struct answered *a, struct view text)
-{
-	struct message *m = a->message;
-	struct str path = { 0 };
-
-	log_result(s, a, "failure", text);
-	qformat_path(&s->format, &path, "bounce", m->id);
-	/* The mark is what counts; without a report the bounce says less. */
-	if (reports_append(s->homefd, str_c(&path), &m->reports_end,
-			   a->rcpt->number, text) == -1)
-		log_errno(&s->log, "warning: unable to append to %s",
-			  str_c(&path));
-	message_mark(s, m, a->rcpt->state_offset, QFILE_FAILED);
-	str_free(&path);
-}
-
-/* Deferred, but the message is too old. */
-static void fail_late(struct send *s, const struct answered *a,
-		      struct view text)
-{
-	struct str whole = { 0 };
-
-	str_append(&whole, text);
-	if (whole.len && !view_ends(text, VIEW("\n")))
-		str_append_byte(&whole, '\n');
-	str_append_c(&whole, TOO_LONG);
-	fail(s, a, str_view(&whole));
-	str_free(&whole);
-}
-
-static bool is_last_pass(const struct answered *a)
-{
-	return a->message->passes[a->c].last;
-}
-
-static void apply(struct send *s, const struct answered *a,
-		  const struct job_report *report)
-{
-	switch (report->outcome) {
-	case JOB_DELIVERED:
-		log_result(s, a, "success", report->text);
-		message_mark(s, a->message, a->rcpt->state_offset,
-			     QFILE_DELIVERED);
-		break;
-	case JOB_FAILED:
-		fail(s, a, report->text);
-		break;
-	case JOB_DEFERRED:
-		if (is_last_pass(a))
-			fail_late(s, a, report->text);
-		else
-			log_result(s, a, "deferral", report->text);
-		break;
-	}
-}
-
-/* Without a report of his, nobody knows what became of him. */
-static void apply_result(struct send *s, const struct answered *a,
-			 struct view outcomes)
-{
-	struct job_report report;
-
-	while (job_next_outcome(&outcomes, &report))
-		if (report.recipient == a->rcpt->number) {
-			apply(s, a, &report);
-			return;
-		}
-	if (is_last_pass(a))
-		fail_late(s, a, VIEW(""));
-	else
-		log_line(&s->log, "delivery %lu: report mangled, will defer",
-			 (unsigned long)a->job);
-}
-
 /* False when the packet is none that a spawner would send. */
 static bool take_result(struct send *s, int c)
 {
@@ -722,19 +458,10 @@ static bool take_result(struct send *s, int c)
 		return true;
 	}
 	m = d->message;
-	for (size_t i = 0; i < d->count; i++) {
-		const struct answered one = {
-			.message = m,
-			.c = c,
-			.job = d->job + i,
-			.rcpt = &d->recipients[i],
-		};
-
-		apply_result(s, &one, result.outcomes);
-	}
+	results_apply(s, d, c, result.outcomes);
 	channel_end(ch, d);
 	m->passes[c].in_flight--;
-	work_log_status(s);
+	jobs_log_status(s);
 	close_pass_if_over(s, m, c);
 	return true;
 }
@@ -743,7 +470,7 @@ void work_send_pending(struct send *s, const struct polls *polls)
 {
 	for (int c = 0; c < CHANNELS; c++)
 		if (channel_act(&s->channels[c], polls) == -1)
-			lose_channel(s, c);
+			jobs_lose_channel(s, c);
 }
 
 void work_results(struct send *s)
@@ -759,7 +486,7 @@ void work_results(struct send *s)
 				break;
 			}
 		if (result == CHANNEL_LOST)
-			lose_channel(s, c);
+			jobs_lose_channel(s, c);
 	}
 }
 
@@ -783,16 +510,6 @@ void work_prepare(struct send *s, int64_t *deadline)
 		prepare(s, c, true, deadline);
 		prepare(s, c, false, deadline);
 	}
-}
-
-uint64_t work_in_flight(const struct send *s)
-{
-	uint64_t count = 0;
-
-	for (int c = 0; c < CHANNELS; c++)
-		if (s->channels[c].alive)
-			count += s->channels[c].used;
-	return count;
 }
 
 void work_free(struct send *s)

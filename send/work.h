@@ -7,9 +7,9 @@
  * Each channel has at most `concurrency` passes over messages that have been
  * tried before, and as many over fresh ones, so that neither waits for the
  * other to be opened. A free slot goes to the passes in turn, one job at a
- * time: one recipient, or those at one remote host; while both kinds wait, three slots go to fresh ones and the
- * fourth to an old one. So a long queue never delays new mail, and new mail
- * never stops an old queue.
+ * time: one recipient, or those at one remote host; while both kinds wait,
+ * three slots go to fresh ones and the fourth to an old one. So a long queue
+ * never delays new mail, and new mail never stops an old queue.
  */
 
 #include <stdint.h>
@@ -70,10 +70,7 @@ void work_send_pending(struct send *s, const struct polls *polls);
 void work_results(struct send *s);
 /* Lower *deadline to when something becomes due that could be started. */
 void work_prepare(struct send *s, int64_t *deadline);
-/* Deliveries not answered yet. */
-uint64_t work_in_flight(const struct send *s);
 
-void work_log_status(struct send *s);
 void work_free(struct send *s);
 
 #endif
