@@ -40,6 +40,7 @@ enum job_type { /* records of doc/delivery.md */
 		TYPE_DISKS = 31,
 		TYPE_OUTCOME = 32,
 		TYPE_STAYS = 33,
+		TYPE_HOP_FAILED = 34,
 };
 
 #define OUTCOME_HEAD_BYTES 9  /* recipient number, letter */
@@ -276,6 +277,11 @@ void job_result_stays(struct str *packet)
 	record_append(packet, TYPE_STAYS, VIEW(""));
 }
 
+void job_result_hop_failed(struct str *packet)
+{
+	record_append(packet, TYPE_HOP_FAILED, VIEW(""));
+}
+
 int job_result_parse(struct view packet, struct job_result *result)
 {
 	enum record_result parsed;
@@ -290,6 +296,8 @@ int job_result_parse(struct view packet, struct job_result *result)
 			has_number = record_u64(&record, &result->number);
 		if (record.type == TYPE_STAYS)
 			result->stays = true;
+		if (record.type == TYPE_HOP_FAILED)
+			result->hop_failed = true;
 		if (record.type != TYPE_OUTCOME)
 			continue;
 		if (record.value.len < OUTCOME_HEAD_BYTES)

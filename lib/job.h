@@ -77,6 +77,7 @@ struct job_result {
 	uint64_t number;
 	struct view outcomes; /* OUTCOME records; walk with job_next_outcome */
 	bool stays;           /* the worker takes another job */
+	bool hop_failed;      /* it was the next hop that deferred them */
 };
 
 struct job_report {
@@ -93,6 +94,8 @@ void job_result_add(struct str *packet, uint64_t recipient,
 		    enum job_outcome outcome, struct view text);
 /* The worker waits for another job. */
 void job_result_stays(struct str *packet);
+/* The message is not why: the next hop is no use to any, for now. */
+void job_result_hop_failed(struct str *packet);
 int job_result_parse(struct view packet, struct job_result *result) MUST_USE;
 bool job_next_outcome(struct view *rest, struct job_report *report);
 

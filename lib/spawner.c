@@ -140,6 +140,8 @@ static bool relay(struct spawner *s, struct spawner_slot *slot)
 		job_result_add(&packet, rcpt.number, report.outcome,
 			       view_first(report.text, share));
 	}
+	if (result.hop_failed)
+		job_result_hop_failed(&packet);
 	slot->answered = true;
 	send_result(&packet);
 	return result.stays && result.number == slot->number;

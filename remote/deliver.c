@@ -118,8 +118,10 @@ void deliver_remote(struct deliver *d, const struct job *job,
 		return;
 	}
 	count = find_addresses(&route, job->host, ips, outcome);
-	if (count == 0)
+	if (count == 0) {
+		outcome->hop_failed = outcome->letter == JOB_DEFERRED;
 		return;
+	}
 	if (!smtp_prepare(&plan, job, &d->settings.times)) {
 		defer_for_trouble(d, outcome,
 				  "Unable to read message. (#4.3.0)\n");

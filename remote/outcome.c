@@ -112,5 +112,7 @@ void outcome_result(const struct outcome *o, uint64_t number,
 		job_result_add(packet, o->recipients[i].number, letter,
 			       view_first(str_view(&text), share));
 	}
+	if (o->hop_failed)
+		job_result_hop_failed(packet);
 	str_free(&text);
 }

@@ -28,6 +28,7 @@ struct outcome {
 	struct outcome_recipient *recipients;
 	size_t count;
 	enum job_outcome letter; /* of the message */
+	bool hop_failed;         /* whoever was asked last is no use to any */
 	struct str text;
 };
 

@@ -55,6 +55,7 @@ static enum smtp_result lost(struct smtp *s)
 			    "Connected to %s but connection died. %s"
 			    "(#4.4.2)\n",
 			    host, duplicate);
+	s->outcome->hop_failed = true;
 	session_close(s->session);
 	return SMTP_ENDED;
 }
@@ -72,6 +73,8 @@ static void say(struct smtp *s, enum job_outcome letter, const char *before,
 static enum smtp_result quit(struct smtp *s, enum job_outcome letter,
 			     const char *after)
 {
+	if (s->client->reply.code == 421)
+		s->outcome->hop_failed = true;
 	say(s, letter, "Connected to ", after);
 	session_quit(s->session);
 	return SMTP_ENDED;
@@ -86,8 +89,10 @@ static enum job_outcome letter_of(unsigned code)
 static enum smtp_result end_transaction(struct smtp *s, unsigned code)
 {
 	s->session->needs_rset = code != 250;
-	if (code == 421)
+	if (code == 421) {
+		s->outcome->hop_failed = true;
 		session_quit(s->session);
+	}
 	return SMTP_ENDED;
 }
 
@@ -427,6 +432,7 @@ static void deliver_surplus(struct smtp *s)
 			share_outcome(s);
 	}
 	s->outcome->letter = JOB_DELIVERED;
+	s->outcome->hop_failed = false;
 	str_set(&s->outcome->text, str_view(&accepted));
 	str_free(&accepted);
 }
@@ -509,10 +515,12 @@ enum smtp_result smtp_deliver(const struct smtp_plan *plan,
 		.client = &session->client,
 	};
 
+	outcome->hop_failed = false;
 	switch (session_open(session, ip, port, helo, plan->times)) {
 	case SESSION_OPEN:
 		return deliver(&s);
 	case SESSION_NO_REACH:
+		outcome->hop_failed = true;
 		outcome_set(outcome, JOB_DEFERRED,
 			    "Sorry, I wasn't able to establish an SMTP "
 			    "connection. (#4.4.1)\n");
@@ -522,9 +530,11 @@ enum smtp_result smtp_deliver(const struct smtp_plan *plan,
 		break;
 	case SESSION_GREETING:
 		quit(&s, JOB_DEFERRED, " but greeting failed");
+		outcome->hop_failed = true;
 		break;
 	case SESSION_REFUSED:
 		quit(&s, JOB_DEFERRED, " but my name was rejected");
+		outcome->hop_failed = true;
 		break;
 	}
 	return SMTP_NEXT;

@@ -9,6 +9,7 @@ import subprocess
 PROTOCOL, CAPACITY, NUMBER, QUEUE, ID, SENDER, HOST, SIZE = range(1, 9)
 MESSAGE, BODY, SMTPUTF8, RECIPIENT = 9, 10, 11, 16
 USER, HOME, LOCAL, DASH, EXT, DOMAIN, DEFAULT, DISKS, OUTCOME = range(24, 33)
+HOP_FAILED = 34
 VERSION = b"valija-job 1"
 IDENTITY = b"00112233445566778899aabbccddeeff"
 
@@ -89,12 +90,15 @@ class Peer:
         if not packet:
             raise EOFError("no result: " + self.process.communicate()[1].decode())
         number, outcomes = None, {}
+        self.hop_failed = False  # what the last result said of it
         for kind, value in parse(packet):
             if kind == NUMBER:
                 number = struct.unpack("<Q", value)[0]
             elif kind == OUTCOME:
                 recipient = struct.unpack_from("<Q", value)[0]
                 outcomes[recipient] = (value[8:9].decode(), value[9:].decode("latin-1"))
+            elif kind == HOP_FAILED:
+                self.hop_failed = True
         return number, outcomes
 
     def close(self):

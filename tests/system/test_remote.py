@@ -640,6 +640,46 @@ def test_421_is_for_now_at_every_stage(talk, verb, pipelining):
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("greeting, replies, failed", [
+    (b"421 busy\r\n", {}, True),
+    (b"554 no\r\n", {}, True),
+    (b"hello\r\n", {}, True),
+    (HOLD, {}, True),
+    (None, {b"EHLO": b"550 no\r\n", b"HELO": b"550 no\r\n"}, True),
+    (None, {b"MAIL": b"421 no\r\n"}, True),
+    (None, {b"RCPT": b"421 no\r\n"}, True),
+    (None, {b"DATA": b"421 no\r\n"}, True),
+    (None, {b".": b"421 no\r\n"}, True),
+    (None, {b".": HOLD}, True),
+    (None, {b"MAIL": b"451 wait\r\n"}, False),
+    (None, {b"RCPT": b"451 wait\r\n"}, False),
+    (None, {b".": b"451 wait\r\n"}, False),
+    (None, {b"MAIL": b"550 no\r\n"}, False),
+    (None, {}, False)])
+def test_rspawn_tells_when_the_next_hop_has_failed(instance, rspawn, greeting, replies, failed):
+    instance.control("timeoutremote", "1\n")
+    server = Server(replies, greeting or b"220 hi\r\n")
+    instance.route(server)
+    rspawn.send(*rjob(1, [(0, b"a@f")]))
+    ((letter, _),) = rspawn.result()[1].values()
+    assert rspawn.hop_failed == failed
+    assert letter == "Z" or not failed
+    server.close()
+
+
+@pytest.mark.parametrize("route", [":127.0.0.1:1\n", ":nowhere.invalid\n"])
+def test_rspawn_tells_when_there_is_no_next_hop(instance, rspawn, route):
+    instance.control("smtproutes", route)
+    rspawn.send(*rjob(1, [(0, b"a@f")]))
+    assert rspawn.result()[1][0][0] == "Z" and rspawn.hop_failed
+
+
+def test_rspawn_does_not_blame_the_next_hop_for_our_trouble(instance, rspawn):
+    instance.control("smtproutes", "far.test:127.0.0.1:nonsense\n")
+    rspawn.send(*rjob(1, [(0, b"a@f")]))
+    assert rspawn.result()[1][0][0] == "Z" and not rspawn.hop_failed
+
+
 def test_data_refused_after_good_recipients_is_theirs(instance, rspawn):
     server = Server({b"DATA": b"554 no\r\n",
                      b"RCPT": lambda line: b"451 wait\r\n" if b"b@f" in line else PLAIN})

@@ -181,6 +181,7 @@ static void test_result_comes_back_as_it_was(void **state)
 	job_result_add(&packet, 3, (enum job_outcome)'?', VIEW(""));
 	assert_int_equal(job_result_parse(str_view(&packet), &result), 0);
 	assert_int_equal(result.number, 9);
+	assert_false(result.stays || result.hop_failed);
 	rest = result.outcomes;
 	assert_true(job_next_outcome(&rest, &report));
 	assert_int_equal(report.recipient, 1);
@@ -197,6 +198,23 @@ static void test_result_comes_back_as_it_was(void **state)
 			job_result_parse(view_first(str_view(&packet), len),
 					 &result),
 			-1);
+	str_free(&packet);
+}
+
+static void test_result_says_more_than_outcomes(void **state)
+{
+	struct str packet = { 0 };
+	struct job_result result;
+
+	(void)state;
+	job_result_begin(&packet, 9);
+	job_result_add(&packet, 1, JOB_DEFERRED, VIEW("no\n"));
+	job_result_hop_failed(&packet);
+	assert_int_equal(job_result_parse(str_view(&packet), &result), 0);
+	assert_true(result.hop_failed && !result.stays);
+	job_result_stays(&packet);
+	assert_int_equal(job_result_parse(str_view(&packet), &result), 0);
+	assert_true(result.hop_failed && result.stays);
 	str_free(&packet);
 }
 
@@ -330,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_records_are_skipped),
 		cmocka_unit_test(test_jobs_that_are_none_are_refused),
 		cmocka_unit_test(test_result_comes_back_as_it_was),
+		cmocka_unit_test(test_result_says_more_than_outcomes),
 		cmocka_unit_test(test_result_without_outcomes_is_one),
 		cmocka_unit_test(test_hello_says_the_capacity),
 		cmocka_unit_test(
