@@ -93,10 +93,11 @@ qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
 
 # send/
 PROGS += qmail-send
-qmail-send := send/qmail-send send/bounce send/channel send/config send/finish \
-	send/group send/jobs send/log send/logged send/message send/names \
-	send/recipients send/reports send/results send/retry send/schedule \
-	send/take send/verp send/work
+qmail-send := send/qmail-send send/bounce send/channel send/config \
+	send/destinations send/finish send/group send/jobs send/log \
+	send/logged send/message send/names send/recipients send/reports \
+	send/pass send/results send/retry send/schedule send/take \
+	send/turns send/verp send/waiters send/work
 PROGS += qmail-start
 qmail-start := send/qmail-start send/syncmode
 
@@ -228,6 +229,7 @@ vdominfo.libs := -lcdb
 # What a unit test or fuzz target links beside lib.a: NAME := sources
 test_schedule := send/schedule
 test_group := send/group
+test_destinations := send/destinations send/schedule send/waiters
 test_names := send/names
 test_retry := send/retry
 test_verp := send/verp

@@ -94,6 +94,8 @@ void channel_end(struct channel *ch, struct delivery *d)
 	/* The slot keeps its array for the next one. */
 	d->used = false;
 	d->message = NULL;
+	d->destination = NULL;
+	d->is_doubtful = false;
 	d->count = 0;
 	ch->used--;
 }

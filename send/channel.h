@@ -24,6 +24,7 @@
 #include "lib/polls.h"
 #include "lib/str.h"
 
+struct destination;
 struct message;
 
 struct delivery_recipient {
@@ -40,6 +41,9 @@ struct delivery {
 	 */
 	uint64_t job;
 	struct message *message;
+	int64_t begun_ms;                /* monotonic */
+	struct destination *destination; /* of a remote one; or NULL */
+	bool is_doubtful;                /* see send/destinations.h */
 	struct delivery_recipient *recipients;
 	size_t count;
 	size_t cap;

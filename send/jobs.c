@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "lib/clock.h"
 #include "lib/job.h"
 #include "lib/mutant.h"
 #include "send/message.h"
@@ -70,68 +71,88 @@ static void format_job(struct send *s, const struct message *m, int c,
 	job_format(&w->packet, &job);
 }
 
+uint64_t jobs_number(struct send *s, const struct message *m, int c)
+{
+	uint64_t number = ++s->work.last_job;
+
+	log_put(&s->log, "starting delivery %lu: msg %lu to %s ",
+		(unsigned long)number, (unsigned long)m->id,
+		s->channels[c].name);
+	log_safe(&s->log, str_view(&s->work.target));
+	log_end(&s->log);
+	return number;
+}
+
 /* One recipient more for the job; recipient_channel() has left his target. */
 static void add_recipient(struct send *s, struct message *m, int c,
 			  struct delivery *d,
 			  const struct qfile_recipient *rcpt)
 {
-	struct view target = str_view(&s->work.target);
-	uint64_t number = d->job + d->count;
-
-	s->work.last_job = number;
 	delivery_add(d, rcpt->number, rcpt->state_offset);
-	job_add_recipient(&s->work.recipients, rcpt->number, target);
+	job_add_recipient(&s->work.recipients, rcpt->number,
+			  str_view(&s->work.target));
 	if (MUTANT(done_first))
 		message_mark(s, m, rcpt->state_offset, QFILE_DELIVERED);
-	log_put(&s->log, "starting delivery %lu: msg %lu to %s ",
-		(unsigned long)number, (unsigned long)m->id,
-		s->channels[c].name);
-	log_safe(&s->log, target);
-	log_end(&s->log);
+	jobs_number(s, m, c);
 }
 
-/* Whoever waits for this pass at the host of `first` comes along. */
-static void add_others(struct send *s, struct message *m, int c,
-		       struct delivery *d, const struct qfile_recipient *first)
+/*
+ * Whoever waits for this pass at the host of `first` comes along. Returns
+ * false when the envelope has ended; else *at is behind the last one.
+ */
+static bool add_others(struct send *s, struct message *m, int c,
+		       struct delivery *d, const struct qfile_recipient *first,
+		       struct qfile_cursor *at)
 {
-	struct qfile_cursor at = m->passes[c].at;
 	struct work *w = &s->work;
 	struct qfile_recipient rcpt;
 
 	str_set(&w->host, group_host(str_view(&w->target)));
 	for (size_t n = 0; n < GROUP_LOOK_AHEAD && d->count < GROUP_MAX; n++) {
-		if (!qfile_next(&m->file, &at, &rcpt))
-			break;
+		struct qfile_cursor next = *at;
+
+		if (!qfile_next(&m->file, &next, &rcpt))
+			return false;
 		/* Most are not: the address as it is tells quickly. */
-		if (!group_same_host(rcpt.address, first->address) ||
-		    !recipient_is_for_pass(s, m, c, &rcpt) ||
-		    !view_eq_nocase(group_host(str_view(&w->target)),
-				    str_view(&w->host)))
-			continue;
-		if (w->recipients.len + w->target.len > GROUP_MAX_BYTES)
-			break;
-		add_recipient(s, m, c, d, &rcpt);
-		group_tick(&m->passes[c].ahead, rcpt.number);
+		if (group_same_host(rcpt.address, first->address) &&
+		    recipient_is_for_pass(s, m, c, &rcpt) &&
+		    view_eq_nocase(group_host(str_view(&w->target)),
+				   str_view(&w->host))) {
+			if (w->recipients.len + w->target.len > GROUP_MAX_BYTES)
+				return true;
+			add_recipient(s, m, c, d, &rcpt);
+			group_tick(&m->passes[c].taken, rcpt.number);
+		}
+		*at = next;
 	}
-	/* As if the first were the last that was looked at. */
-	recipient_channel(s, first->address);
+	return true;
 }
 
-void jobs_start(struct send *s, struct message *m, int c,
-		const struct qfile_recipient *first)
+bool jobs_start(struct send *s, struct message *m, int c,
+		const struct qfile_recipient *first, struct destination *d,
+		struct qfile_cursor *at)
 {
 	struct channel *ch = &s->channels[c];
-	struct delivery *d = channel_begin(ch, s->work.last_job + 1);
+	struct delivery *delivery = channel_begin(ch, s->work.last_job + 1);
+	bool more = true;
 
-	assert(d);
-	d->message = m;
+	assert(delivery);
+	delivery->message = m;
+	delivery->begun_ms = clock_mono_ms();
 	m->passes[c].in_flight++;
 	str_reset(&s->work.recipients);
-	add_recipient(s, m, c, d, first);
-	if (c == DUE_REMOTE && !verp_is(m->file.sender))
-		add_others(s, m, c, d, first);
+	add_recipient(s, m, c, delivery, first);
+	if (c == DUE_REMOTE) {
+		delivery->destination = d;
+		delivery->is_doubtful = destinations_begin(&s->destinations, d);
+		if (!verp_is(m->file.sender))
+			more = add_others(s, m, c, delivery, first, at);
+		/* As if the first were the last that was looked at. */
+		recipient_channel(s, first->address);
+	}
 	jobs_log_status(s);
-	format_job(s, m, c, d->job);
+	format_job(s, m, c, delivery->job);
 	if (channel_send(ch, str_view(&s->work.packet), m->memfd) == -1)
 		jobs_lose_channel(s, c);
+	return more;
 }

@@ -10,17 +10,24 @@
 
 #include "lib/qfile.h"
 
+struct destination;
 struct message;
 struct send;
 
 /*
- * A job for recipient `first`, who is the next one of a pass; on the remote
- * channel, where VERP does not forbid it, whoever waits at his host comes
- * along. recipient_channel() has just been asked about him. There must be a
- * free slot, and the message must be loaded.
+ * A job for recipient `first` of a pass; on the remote channel, where VERP
+ * does not forbid it, whoever waits at his host comes along, found from *at
+ * on. recipient_channel() has just been asked about him. There must be a free
+ * slot, and the message must be loaded.
+ *
+ * Returns true when more may wait there; then *at is where to go on looking.
  */
-void jobs_start(struct send *s, struct message *m, int c,
-		const struct qfile_recipient *first);
+bool jobs_start(struct send *s, struct message *m, int c,
+		const struct qfile_recipient *first, struct destination *d,
+		struct qfile_cursor *at);
+
+/* One who gets no job: his delivery's line in the log. Its number. */
+uint64_t jobs_number(struct send *s, const struct message *m, int c);
 
 void jobs_log_status(struct send *s);
 /* Not answered yet. */

@@ -137,7 +137,7 @@ void message_free(struct message *m)
 	qfile_close(&m->file);
 	str_free(&m->text);
 	for (size_t c = 0; c < COUNT_OF(m->passes); c++)
-		group_free(&m->passes[c].ahead);
+		pass_free(&m->passes[c]);
 	if (m->memfd != -1)
 		close(m->memfd);
 	free(m);

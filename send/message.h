@@ -8,7 +8,8 @@
  * A pass is one attempt at the recipients of one channel: it walks the
  * envelope once. Local and remote passes of a message come and go
  * independently, each at its own due time; when none is open the message is
- * closed.
+ * closed. Whom a remote pass has left to wait for his host gets his attempt
+ * when that calls, in a pass that walks nowhere.
  */
 
 #include <stdint.h>
@@ -16,11 +17,11 @@
 #include "lib/job.h"
 #include "lib/qfile.h"
 #include "lib/str.h"
-#include "send/group.h"
+#include "send/pass.h"
 #include "send/schedule.h"
 
-struct send;
 struct message;
+struct send;
 
 /* Where a message lies in the log, and its neighbours by arrival. */
 struct logged_place {
@@ -32,18 +33,6 @@ struct logged_place {
 	int64_t since_ms; /* monotonic; 5 s later it becomes a file */
 	struct message *older;
 	struct message *newer;
-};
-
-struct pass {
-	bool open;
-	bool fresh;    /* the message's first on this channel */
-	bool last;     /* what is deferred now has failed */
-	bool has_next; /* false: all recipients have been visited */
-	int64_t retry; /* when the next pass is due */
-	uint64_t in_flight;
-	struct qfile_cursor at;
-	struct qfile_recipient next;
-	struct group_ticks ahead; /* whom jobs have taken from behind `at` */
 };
 
 struct message {

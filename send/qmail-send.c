@@ -27,6 +27,7 @@
 #include "lib/sig.h"
 #include "send/jobs.h"
 #include "send/send.h"
+#include "send/turns.h"
 
 #define HELLO_WAIT_MS 60000
 #define QUEUED_FD 7
@@ -174,6 +175,8 @@ static void allow_descriptors(const struct send *s)
 
 	for (int c = 0; c < CHANNELS; c++)
 		need += (rlim_t)4 * s->channels[c].concurrency;
+	/* Remote ones may be paused, as many again. */
+	need += (rlim_t)4 * s->channels[DUE_REMOTE].concurrency;
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur >= need)
 		return;
 	limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
@@ -203,6 +206,8 @@ static void start(struct loop *loop)
 	for (int c = 0; c < CHANNELS; c++)
 		if (channel_open(&s->channels[c], HELLO_WAIT_MS) == -1)
 			cannot_start(s, "hath the daemon spawn no fire?");
+	destinations_init(&s->destinations, s->channels[DUE_REMOTE].concurrency,
+			  &s->schedule, view_of(s->format.identity));
 	allow_descriptors(s);
 	s->now = clock_wall_s();
 	loop->clock_offset_s = s->now - clock_mono_ms() / 1000;
@@ -278,6 +283,7 @@ static void obey_signals(struct loop *loop)
 		if (sig == SIGTERM)
 			begin_exit(s);
 		if (sig == SIGALRM) {
+			destinations_forgive(&s->destinations);
 			schedule_run_all(&s->schedule, s->now);
 			logged_run_all(s);
 			take_look(s);
@@ -303,7 +309,7 @@ static void wait_for_events(struct loop *loop)
 	take_prepare(s, &loop->polls, &deadline);
 	logged_prepare(s, &loop->polls, &deadline);
 	finish_prepare(s, &loop->polls, &deadline);
-	work_prepare(s, &deadline);
+	turns_prepare(s, &deadline);
 	if (polls_wait(&loop->polls, deadline) == -1)
 		die_errno(EXIT_RETRY, "poll");
 }
@@ -336,14 +342,14 @@ static void run(struct loop *loop)
 		read_clock(loop);
 		obey_signals(loop);
 		watch_queued(loop);
-		work_send_pending(s, &loop->polls);
-		work_results(s);
+		turns_send_pending(s, &loop->polls);
+		turns_results(s);
 		finish_act(s, &loop->polls);
 		take_act(s, &loop->polls);
 		logged_act(s, &loop->polls);
 		take_run(s);
 		finish_start(s);
-		work_start(s);
+		turns_start(s);
 		logged_run(s);
 	}
 }

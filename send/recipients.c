@@ -50,7 +50,23 @@ bool recipient_is_for_pass(struct send *s, const struct message *m, int c,
 			   const struct qfile_recipient *rcpt)
 {
 	return rcpt->state == QFILE_WAITING &&
-	       !group_is_ticked(&m->passes[c].ahead, rcpt->number) &&
+	       !group_is_ticked(&m->passes[c].taken, rcpt->number) &&
 	       recipient_channel(s, rcpt->address) == c &&
 	       !in_flight_elsewhere(s, m, c, rcpt->number);
+}
+
+bool recipients_elsewhere(struct send *s, const struct message *m,
+			  struct view first, struct view host)
+{
+	struct qfile_cursor at = { 0 };
+	struct qfile_recipient rcpt;
+
+	while (qfile_next(&m->file, &at, &rcpt))
+		if (rcpt.state == QFILE_WAITING &&
+		    !group_same_host(rcpt.address, first) &&
+		    recipient_channel(s, rcpt.address) == DUE_REMOTE &&
+		    !view_eq_nocase(group_host(str_view(&s->work.target)),
+				    host))
+			return true;
+	return false;
 }

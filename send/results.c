@@ -112,3 +112,20 @@ void results_apply(struct send *s, const struct delivery *d, int c,
 		apply_result(s, &one, outcomes);
 	}
 }
+
+void results_give_up(struct send *s, struct message *m, int c, uint64_t number,
+		     const struct qfile_recipient *rcpt, struct view text)
+{
+	const struct delivery_recipient one = {
+		.number = rcpt->number,
+		.state_offset = rcpt->state_offset,
+	};
+	const struct answered answered = {
+		.message = m,
+		.c = c,
+		.job = number,
+		.rcpt = &one,
+	};
+
+	fail_late(s, &answered, text);
+}

@@ -188,6 +188,11 @@ void schedule_set_fresh(struct schedule *s, uint32_t no, enum due which,
 	place(s, no, which, now, true);
 }
 
+bool schedule_is(const struct schedule *s, uint32_t no, uint64_t id)
+{
+	return no < s->used && s->entries[no].id == id;
+}
+
 void schedule_flag(struct schedule *s, uint32_t no, uint32_t set,
 		   uint32_t clear)
 {
@@ -200,6 +205,16 @@ const struct schedule_entry *schedule_entry(const struct schedule *s,
 					    uint32_t no)
 {
 	return entry_of(s, no);
+}
+
+void schedule_next_round(struct schedule *s, uint32_t no)
+{
+	entry_of(s, no)->flags += SCHEDULE_ROUND;
+}
+
+uint32_t schedule_round(const struct schedule_entry *entry)
+{
+	return entry->flags / SCHEDULE_ROUND;
 }
 
 /* ---- time ---- */

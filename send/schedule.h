@@ -39,6 +39,8 @@ enum due {
 /* Bits 0 to 2: fresh, by enum due. */
 #define SCHEDULE_OPEN 8U     /* in work */
 #define SCHEDULE_BOUNCED 16U /* its bounce is queued */
+/* From here on: its round. */
+#define SCHEDULE_ROUND 256U
 
 struct schedule_entry {
 	uint64_t id; /* 0: a free entry */
@@ -72,11 +74,19 @@ void schedule_set(struct schedule *s, uint32_t no, enum due which, int64_t due);
 /* Due now, among the fresh ones; for DUE_LOCAL and DUE_REMOTE. */
 void schedule_set_fresh(struct schedule *s, uint32_t no, enum due which,
 			int64_t now);
+/* Is `no` still the message of this id? */
+bool schedule_is(const struct schedule *s, uint32_t no, uint64_t id);
 /* Set or clear SCHEDULE_OPEN, SCHEDULE_BOUNCED. */
 void schedule_flag(struct schedule *s, uint32_t no, uint32_t set,
 		   uint32_t clear);
 const struct schedule_entry *schedule_entry(const struct schedule *s,
 					    uint32_t no);
+/*
+ * The attempts at a message's remote recipients come in rounds; what waits
+ * for a host (send/waiters.h) waits in one of them.
+ */
+void schedule_next_round(struct schedule *s, uint32_t no);
+uint32_t schedule_round(const struct schedule_entry *entry);
 
 /* The first in order, if it is due. */
 bool schedule_top(const struct schedule *s, enum due which, bool fresh,

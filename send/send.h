@@ -7,7 +7,9 @@
  *	take       new/ and mess/: which messages there are
  *	logged     those that lie in the queue's log; qmail-queued's word
  *	schedule   when each is due
- *	work       open messages, and which recipient gets the next free slot
+ *	work       open messages, and their passes over recipients
+ *	turns      which recipient gets the next free slot
+ *	destinations  how many jobs each remote host may have, and who waits
  *	channel    the two spawners
  *	finish     the end of a message: its bounce, its removal
  *
@@ -24,6 +26,7 @@
 #include "lib/str.h"
 #include "send/channel.h"
 #include "send/config.h"
+#include "send/destinations.h"
 #include "send/finish.h"
 #include "send/log.h"
 #include "send/logged.h"
@@ -46,6 +49,7 @@ struct send {
 	struct schedule schedule;
 	struct channel channels[CHANNELS];
 	struct work work;
+	struct destinations destinations;
 	struct take take;
 	struct logged logged;
 	struct finish finish;

@@ -1,16 +1,11 @@
 #include "send/work.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
-#include "lib/clock.h"
 #include "lib/memory.h"
-#include "send/jobs.h"
 #include "send/message.h"
 #include "send/recipients.h"
-#include "send/results.h"
-#include "send/retry.h"
 #include "send/send.h"
 
 /* How many files are opened before the loop looks around again. */
@@ -18,39 +13,9 @@
 /* Envelopes in memory; one message is always allowed. */
 #define OPEN_BYTES_MAX (UINT64_C(64) << 20)
 
-static const int64_t skips[CHANNELS] = { RETRY_SKIP_LOCAL, RETRY_SKIP_REMOTE };
+/* ---- opening and closing ---- */
 
-/* ---- lists of passes ---- */
-
-static void list_append(struct pass_list *list, struct message *m)
-{
-	if (list->count == list->cap) {
-		list->cap = list->cap * 2 + 16;
-		list->messages = memory_resize(list->messages, list->cap,
-					       sizeof(*list->messages));
-	}
-	list->messages[list->count++] = m;
-}
-
-static void list_remove(struct pass_list *list, const struct message *m)
-{
-	size_t at = 0;
-
-	while (at < list->count && list->messages[at] != m)
-		at++;
-	assert(at < list->count);
-	list->count--;
-	memmove(list->messages + at, list->messages + at + 1,
-		(list->count - at) * sizeof(*list->messages));
-}
-
-static struct pass_list *list_of(struct send *s, int c, bool fresh)
-{
-	return fresh ? &s->work.fresh[c] : &s->work.old[c];
-}
-
-/* The open message of a schedule entry. */
-static struct message *find_open(struct send *s, uint32_t no)
+struct message *work_find_open(struct send *s, uint32_t no)
 {
 	assert(no < s->work.open_cap && s->work.open[no]);
 	return s->work.open[no];
@@ -70,59 +35,7 @@ static void note_open(struct send *s, struct message *m)
 	w->open[m->no] = m;
 }
 
-static bool has_room(struct send *s, int c, bool fresh)
-{
-	return list_of(s, c, fresh)->count < s->channels[c].concurrency;
-}
-
-/* ---- walking ---- */
-
-/* Move a pass to its next recipient. */
-static void pass_advance(struct send *s, struct message *m, int c)
-{
-	struct pass *pass = &m->passes[c];
-
-	while (qfile_next(&m->file, &pass->at, &pass->next))
-		if (recipient_is_for_pass(s, m, c, &pass->next)) {
-			pass->has_next = true;
-			return;
-		}
-	pass->has_next = false;
-}
-
-/* ---- opening and closing ---- */
-
-/* Is this the last attempt? */
-static bool is_too_old(const struct send *s, int64_t birth)
-{
-	int64_t now = birth <= s->jump_until_s ? s->now - s->jump_s : s->now;
-
-	return now > birth + s->config.lifetime_s;
-}
-
-static void pass_open(struct send *s, struct message *m, int c)
-{
-	const struct schedule_entry *entry =
-		schedule_entry(&s->schedule, m->no);
-	int64_t birth = (int64_t)(m->id / 1000000);
-	struct pass *pass = &m->passes[c];
-
-	group_free(&pass->ahead);
-	*pass = (struct pass){
-		.fresh = entry->flags & 1U << c,
-		.last = is_too_old(s, birth),
-		.retry = retry_next(s->now, birth, skips[c]),
-	};
-	pass_advance(s, m, c);
-	/* All of them may be in the other channel's hands: try later. */
-	pass->open = pass->has_next;
-	schedule_set(&s->schedule, m->no, (enum due)c,
-		     pass->open ? DUE_NEVER : pass->retry);
-	if (pass->open)
-		list_append(list_of(s, c, pass->fresh), m);
-}
-
-static bool is_in_work(const struct message *m)
+bool work_is_in_work(const struct message *m)
 {
 	return m->passes[DUE_LOCAL].open || m->passes[DUE_REMOTE].open;
 }
@@ -161,11 +74,7 @@ static bool waits_for_local(struct send *s, const struct message *m,
 	       entry->due[DUE_LOCAL] <= s->now;
 }
 
-/*
- * What is due for recipients that no open pass looks after? When nothing is
- * open any more, the message is closed; when nobody waits, it has ended.
- */
-static void settle(struct send *s, struct message *m)
+void work_settle(struct send *s, struct message *m)
 {
 	uint64_t counts[CHANNELS];
 
@@ -181,7 +90,7 @@ static void settle(struct send *s, struct message *m)
 		if (counts[c] != 0 && due == DUE_NEVER)
 			schedule_set(&s->schedule, m->no, (enum due)c, s->now);
 	}
-	if (is_in_work(m))
+	if (work_is_in_work(m))
 		return;
 	if (m->in_log.is) {
 		if (qfile_is_delivered(&m->file)) {
@@ -204,17 +113,16 @@ static void settle(struct send *s, struct message *m)
 	close_message(s, m);
 }
 
-/* A pass whose recipients have all been answered is over. */
-static void close_pass_if_over(struct send *s, struct message *m, int c)
+bool work_close_if_over(struct send *s, struct message *m, int c)
 {
 	struct pass *pass = &m->passes[c];
 
 	if (!pass->open || pass->has_next || pass->in_flight)
-		return;
-	pass->open = false;
-	list_remove(list_of(s, c, pass->fresh), m);
+		return false;
+	pass_close(s, m, c);
 	schedule_set(&s->schedule, m->no, (enum due)c, pass->retry);
-	settle(s, m);
+	work_settle(s, m);
+	return true;
 }
 
 /* Let passes begin wherever this message is due and there is room. */
@@ -229,13 +137,13 @@ static void open_passes(struct send *s, struct message *m)
 
 		if (!m->passes[c].open && counts[c] &&
 		    entry->due[c] <= s->now &&
-		    has_room(s, c, entry->flags & 1U << c))
+		    pass_has_room(s, c, entry->flags & 1U << c))
 			pass_open(s, m, c);
 	}
-	settle(s, m);
+	work_settle(s, m);
 }
 
-static struct message *adopt(struct send *s, uint32_t no, struct qfile *file)
+struct message *work_adopt_file(struct send *s, uint32_t no, struct qfile *file)
 {
 	struct message *m = message_new(no, file);
 
@@ -251,25 +159,25 @@ static void open_due(struct send *s, uint32_t no, int c)
 	struct qfile file;
 
 	if (schedule_entry(&s->schedule, no)->flags & SCHEDULE_OPEN) {
-		open_passes(s, find_open(s, no));
+		open_passes(s, work_find_open(s, no));
 		return;
 	}
 	if (message_open_file(s, no, (enum due)c, &file))
-		open_passes(s, adopt(s, no, &file));
+		open_passes(s, work_adopt_file(s, no, &file));
 }
 
-static bool may_open(struct send *s)
+bool work_may_open(struct send *s)
 {
 	return s->work.open_messages == 0 ||
 	       s->work.open_bytes < OPEN_BYTES_MAX;
 }
 
-/* Open what is due on a channel, as long as there is room. */
-static void open_all_due(struct send *s, int c, bool fresh)
+void work_open_all_due(struct send *s, int c, bool fresh)
 {
 	uint32_t no;
 
-	for (int opened = 0; may_open(s) && has_room(s, c, fresh); opened++) {
+	for (int opened = 0; work_may_open(s) && pass_has_room(s, c, fresh);
+	     opened++) {
 		if (!schedule_top(&s->schedule, (enum due)c, fresh, s->now,
 				  &no))
 			return;
@@ -295,9 +203,10 @@ void work_take(struct send *s, struct qfile *file)
 
 	for (int c = 0; c < CHANNELS; c++)
 		schedule_set_fresh(&s->schedule, no, (enum due)c, s->now);
-	if (!s->exiting && may_open(s) && has_room(s, DUE_LOCAL, true) &&
-	    has_room(s, DUE_REMOTE, true))
-		open_passes(s, adopt(s, no, file));
+	if (!s->exiting && work_may_open(s) &&
+	    pass_has_room(s, DUE_LOCAL, true) &&
+	    pass_has_room(s, DUE_REMOTE, true))
+		open_passes(s, work_adopt_file(s, no, file));
 	else
 		qfile_close(file);
 }
@@ -310,7 +219,7 @@ struct message *work_adopt(struct send *s, struct qfile *file,
 
 	for (int c = 0; c < CHANNELS; c++)
 		schedule_set_fresh(&s->schedule, no, (enum due)c, s->now);
-	m = adopt(s, no, file);
+	m = work_adopt_file(s, no, file);
 	m->in_log = *place;
 	return m;
 }
@@ -326,11 +235,9 @@ void work_begin(struct send *s, struct message *m)
 
 void work_moved(struct send *s, struct message *m)
 {
-	if (!is_in_work(m))
-		settle(s, m);
+	if (!work_is_in_work(m))
+		work_settle(s, m);
 }
-
-/* ---- starting deliveries ---- */
 
 /* End all passes of a message without touching its recipients. */
 static void abandon_passes(struct send *s, struct message *m)
@@ -339,16 +246,11 @@ static void abandon_passes(struct send *s, struct message *m)
 		if (!m->passes[c].open)
 			continue;
 		assert(m->passes[c].in_flight == 0);
-		m->passes[c].open = false;
-		list_remove(list_of(s, c, m->passes[c].fresh), m);
+		pass_close(s, m, c);
 	}
 }
 
-/*
- * Read and check the message before its first job. When it cannot be had,
- * the message is closed, and *m with it.
- */
-static bool load_or_close(struct send *s, struct message *m)
+bool work_load_or_close(struct send *s, struct message *m)
 {
 	enum qfile_result result = message_load(m);
 	uint32_t no = m->no;
@@ -377,139 +279,6 @@ static bool load_or_close(struct send *s, struct message *m)
 		schedule_set(&s->schedule, no, (enum due)c,
 			     s->now + SEND_TROUBLE_S);
 	return false;
-}
-
-/* The first of the list that has a recipient left; it goes to the end. */
-static struct message *list_turn(struct pass_list *list, int c)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		struct message *m = list->messages[i];
-
-		if (!m->passes[c].has_next)
-			continue;
-		list_remove(list, m);
-		list_append(list, m);
-		return m;
-	}
-	return NULL;
-}
-
-static struct message *whose_turn(struct send *s, int c)
-{
-	bool fresh_first = s->work.turns[c] % 4 != 3;
-	struct message *m = list_turn(list_of(s, c, fresh_first), c);
-
-	if (!m)
-		m = list_turn(list_of(s, c, !fresh_first), c);
-	else if (list_of(s, c, !fresh_first)->count)
-		s->work.turns[c]++;
-	return m;
-}
-
-/* Give one free slot away. False when nobody wants it. */
-static bool use_slot(struct send *s, int c)
-{
-	struct message *m = whose_turn(s, c);
-	struct qfile_recipient rcpt;
-
-	if (!m)
-		return false;
-	if (!load_or_close(s, m))
-		return true;
-	rcpt = m->passes[c].next;
-	/* locals or virtualdomains may have changed since it was chosen. */
-	if (recipient_channel(s, rcpt.address) == c)
-		jobs_start(s, m, c, &rcpt);
-	pass_advance(s, m, c);
-	close_pass_if_over(s, m, c);
-	return true;
-}
-
-void work_start(struct send *s)
-{
-	for (int c = 0; c < CHANNELS; c++) {
-		if (s->exiting)
-			return;
-		if (!channel_ready(&s->channels[c]))
-			continue;
-		open_all_due(s, c, true);
-		open_all_due(s, c, false);
-		while (channel_ready(&s->channels[c]) && use_slot(s, c))
-			;
-	}
-}
-
-/* ---- results ---- */
-
-/* False when the packet is none that a spawner would send. */
-static bool take_result(struct send *s, int c)
-{
-	struct channel *ch = &s->channels[c];
-	struct job_result result;
-	struct delivery *d;
-	struct message *m;
-
-	if (job_result_parse(str_view(&s->work.packet), &result) == -1)
-		return false;
-	d = channel_find(ch, result.number);
-	if (!d) {
-		log_line(&s->log, "warning: internal error: delivery report "
-				  "out of range");
-		return true;
-	}
-	m = d->message;
-	results_apply(s, d, c, result.outcomes);
-	channel_end(ch, d);
-	m->passes[c].in_flight--;
-	jobs_log_status(s);
-	close_pass_if_over(s, m, c);
-	return true;
-}
-
-void work_send_pending(struct send *s, const struct polls *polls)
-{
-	for (int c = 0; c < CHANNELS; c++)
-		if (channel_act(&s->channels[c], polls) == -1)
-			jobs_lose_channel(s, c);
-}
-
-void work_results(struct send *s)
-{
-	for (int c = 0; c < CHANNELS; c++) {
-		enum channel_result result;
-
-		while ((result = channel_receive(&s->channels[c],
-						 &s->work.packet)) ==
-		       CHANNEL_RESULT)
-			if (!take_result(s, c)) {
-				result = CHANNEL_LOST;
-				break;
-			}
-		if (result == CHANNEL_LOST)
-			jobs_lose_channel(s, c);
-	}
-}
-
-/* ---- the loop's questions ---- */
-
-static void prepare(struct send *s, int c, bool fresh, int64_t *deadline)
-{
-	int64_t due = schedule_next(&s->schedule, (enum due)c, fresh);
-
-	if (due == DUE_NEVER || !has_room(s, c, fresh) || !may_open(s))
-		return;
-	polls_until(deadline,
-		    clock_mono_ms() + (due > s->now ? due - s->now : 0) * 1000);
-}
-
-void work_prepare(struct send *s, int64_t *deadline)
-{
-	for (int c = 0; c < CHANNELS; c++) {
-		if (s->exiting || !channel_ready(&s->channels[c]))
-			continue;
-		prepare(s, c, true, deadline);
-		prepare(s, c, false, deadline);
-	}
 }
 
 void work_free(struct send *s)

@@ -2,36 +2,26 @@
 #define SEND_WORK_H
 
 /*
- * Messages in work, and whose turn it is.
- *
- * Each channel has at most `concurrency` passes over messages that have been
- * tried before, and as many over fresh ones, so that neither waits for the
- * other to be opened. A free slot goes to the passes in turn, one job at a
- * time: one recipient, or those at one remote host; while both kinds wait,
- * three slots go to fresh ones and the fourth to an old one. So a long queue
- * never delays new mail, and new mail never stops an old queue.
+ * Messages in work: they are opened when something is due for them and there
+ * is room, and closed when no pass is open any more.
  */
 
 #include <stdint.h>
 
-#include "lib/polls.h"
 #include "lib/qfile.h"
 #include "lib/str.h"
+#include "send/pass.h"
 
 struct send;
 struct message;
 struct logged_place;
 
-struct pass_list { /* in order of their next turn */
-	struct message **messages;
-	size_t count;
-	size_t cap;
-};
-
 struct work {
 	struct pass_list fresh[2]; /* by channel */
 	struct pass_list old[2];
 	unsigned turns[2];     /* counts slots, for the fourth one */
+	unsigned calls;        /* and these, for the second one */
+	int64_t doubt_ms;      /* when to look for long jobs again */
 	struct message **open; /* by schedule number; NULL: it is closed */
 	size_t open_cap;
 	uint64_t last_job; /* of the last recipient */
@@ -62,14 +52,32 @@ void work_moved(struct send *s, struct message *m);
 /* A message found in mess/ at the start. */
 void work_found(struct send *s, uint64_t id);
 
-/* Fill the free slots of both channels. */
-void work_start(struct send *s);
-/* Send what a socket did not take before the poll. */
-void work_send_pending(struct send *s, const struct polls *polls);
-/* Read what the spawners have answered. */
-void work_results(struct send *s);
-/* Lower *deadline to when something becomes due that could be started. */
-void work_prepare(struct send *s, int64_t *deadline);
+/* Is there room for the envelope of another? */
+bool work_may_open(struct send *s);
+/* Open what is due on a channel, as long as there is room. */
+void work_open_all_due(struct send *s, int c, bool fresh);
+/* The open message of a schedule entry; one that is closed, with its file. */
+struct message *work_find_open(struct send *s, uint32_t no);
+struct message *work_adopt_file(struct send *s, uint32_t no,
+				struct qfile *file);
+
+/* Is a pass of it open? */
+bool work_is_in_work(const struct message *m);
+/*
+ * Read and check the message before its first job. When it cannot be had,
+ * the message is closed, and *m with it.
+ */
+bool work_load_or_close(struct send *s, struct message *m);
+/*
+ * What is due for recipients that no open pass looks after? When nothing is
+ * open any more, the message is closed; when nobody waits, it has ended.
+ */
+void work_settle(struct send *s, struct message *m);
+/*
+ * A pass whose recipients have all been answered, or left, is over. True: it
+ * was, and *m may be gone.
+ */
+bool work_close_if_over(struct send *s, struct message *m, int c);
 
 void work_free(struct send *s);
 

@@ -58,7 +58,7 @@ class Job:
 class Spawner(threading.Thread):
     """Answers each recipient with answer(job): (b"K", b"text").
 
-    None holds the whole job.
+    b"H" for b"Z" where the next hop has failed. None holds the whole job.
     """
 
     def __init__(self, name, capacity=120, hello=True):
@@ -99,16 +99,20 @@ class Spawner(threading.Thread):
     def reply(self, job, said):
         packet = PROTOCOL + record(3, u64(job.number))
         for (number, _), (outcome, text) in zip(job.recipients, said):
-            packet += record(32, u64(number) + outcome + text)
+            letter = b"Z" if outcome == b"H" else outcome
+            packet += record(32, u64(number) + letter + text)
+        if any(outcome == b"H" for outcome, _ in said):
+            packet += record(34, b"")
         try:
             self.ours.send(packet)
         except OSError:
             pass
 
-    def release(self, outcome, text):
-        for job in self.held:
+    def release(self, outcome, text, which=lambda job: True):
+        """Answer those that are held."""
+        for job in [job for job in self.held if which(job)]:
+            self.held.remove(job)
             self.reply(job, [(outcome, text)] * len(job.recipients))
-        self.held = []
 
     def close(self):
         try:
