@@ -6,6 +6,7 @@ this checkout (`make TEST=1`).
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -17,6 +18,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: needs to run as root")
     config.addinivalue_line("markers", "soak: exhaustive, not part of check")
+    # Under nohup(1) the peers' services would inherit an ignored SIGHUP, which
+    # a shell cannot trap.
+    for number in signal.valid_signals():
+        if signal.getsignal(number) == signal.SIG_IGN and number != signal.SIGPIPE:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_addoption(parser):
