@@ -13,7 +13,7 @@
  *	- when a recipient is deferred or fails,
  *	- when a channel that it needs has no room for it (but local mail
  *	  waits its turn, for a while),
- *	- when a remote host that is not known to work may have no more jobs,
+ *	- when a remote host that did not work last may have no more jobs,
  *	- when it has been in the log for some seconds, in work or not.
  *
  * So a segment of the log is free again soon, and whatever waits long is a

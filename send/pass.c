@@ -145,8 +145,8 @@ static void leave(struct send *s, struct message *m)
 
 /*
  * A pass stays where it is for a message in the log, which would have to
- * become a file, while a host that works has as many jobs as it may; and
- * where too much is left already. There are as many of these as there may be
+ * become a file, while a host that works, or was never tried, has as many
+ * jobs as it may; and where too much is left already. There are as many of these as there may be
  * jobs: else it goes on, and whoever is skipped waits for the next pass.
  */
 static bool must_pause(struct send *s, const struct message *m,
@@ -158,7 +158,8 @@ static bool must_pause(struct send *s, const struct message *m,
 	if (state == DESTINATION_DEAD)
 		return false;
 	if (d && pass->left_count < LEFT_MAX &&
-	    !(m->in_log.is && state == DESTINATION_FULL && d->is_proven))
+	    !(m->in_log.is && state == DESTINATION_FULL &&
+	      (d->is_proven || !d->is_tried)))
 		return false;
 	return pass->is_paused ||
 	       pass_list(s, DUE_REMOTE, pass->fresh)->paused <
