@@ -35,7 +35,19 @@ struct view group_host(struct view address)
 	return view_from(address, view_find_last(address, '@') + 1);
 }
 
-bool group_same_host(struct view a, struct view b)
+static bool may_be_rewritten(struct view address)
 {
-	return view_eq_nocase(group_host(a), group_host(b));
+	return view_has(address, '%') || !view_has(address, '@');
+}
+
+bool group_may_be_at(struct view address, struct view host)
+{
+	return view_eq_nocase(group_host(address), host) ||
+	       may_be_rewritten(address);
+}
+
+bool group_is_plainly_at(struct view address, struct view host)
+{
+	return view_eq_nocase(group_host(address), host) &&
+	       !may_be_rewritten(address);
 }

@@ -29,8 +29,14 @@ void group_tick(struct group_ticks *ticks, uint64_t number);
 bool group_is_ticked(const struct group_ticks *ticks, uint64_t number);
 void group_free(struct group_ticks *ticks);
 
-/* Are two addresses at the same host? Letters' case does not matter. */
-bool group_same_host(struct view a, struct view b);
+/*
+ * Can this address, as it stands in the envelope, lead to this host? Quickly,
+ * and without a lookup for most: rewriting (percenthack, envnoathost) changes
+ * the host only where there is a % or no @. Letters' case does not matter.
+ */
+bool group_may_be_at(struct view address, struct view host);
+/* And if it leads to a remote host at all, is it surely this one? */
+bool group_is_plainly_at(struct view address, struct view host);
 /* The host of an address, behind its last @. */
 struct view group_host(struct view address);
 

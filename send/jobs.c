@@ -97,12 +97,11 @@ static void add_recipient(struct send *s, struct message *m, int c,
 }
 
 /*
- * Whoever waits for this pass at the host of `first` comes along. Returns
+ * Whoever waits for this pass at the host in work.target comes along. Returns
  * false when the envelope has ended; else *at is behind the last one.
  */
 static bool add_others(struct send *s, struct message *m, int c,
-		       struct delivery *d, const struct qfile_recipient *first,
-		       struct qfile_cursor *at)
+		       struct delivery *d, struct qfile_cursor *at)
 {
 	struct work *w = &s->work;
 	struct qfile_recipient rcpt;
@@ -114,7 +113,7 @@ static bool add_others(struct send *s, struct message *m, int c,
 		if (!qfile_next(&m->file, &next, &rcpt))
 			return false;
 		/* Most are not: the address as it is tells quickly. */
-		if (group_same_host(rcpt.address, first->address) &&
+		if (group_may_be_at(rcpt.address, str_view(&w->host)) &&
 		    recipient_is_for_pass(s, m, c, &rcpt) &&
 		    view_eq_nocase(group_host(str_view(&w->target)),
 				   str_view(&w->host))) {
@@ -146,7 +145,7 @@ bool jobs_start(struct send *s, struct message *m, int c,
 		delivery->destination = d;
 		delivery->is_doubtful = destinations_begin(&s->destinations, d);
 		if (!verp_is(m->file.sender))
-			more = add_others(s, m, c, delivery, first, at);
+			more = add_others(s, m, c, delivery, at);
 		/* As if the first were the last that was looked at. */
 		recipient_channel(s, first->address);
 	}

@@ -254,13 +254,13 @@ void pass_open(struct send *s, struct message *m, int c)
  * its time, unless there is nobody else.
  */
 void pass_open_called(struct send *s, struct message *m, bool fresh,
-		      struct view first, struct view host)
+		      struct view host)
 {
 	int64_t due = schedule_entry(&s->schedule, m->no)->due[DUE_REMOTE];
 	struct pass *pass = &m->passes[DUE_REMOTE];
 
 	pass_init(s, m, DUE_REMOTE, fresh);
-	if (recipients_elsewhere(s, m, first, host))
+	if (recipients_elsewhere(s, m, host))
 		pass->retry = due;
 	pass->open = true;
 	pass_begin(s, m, DUE_REMOTE);

@@ -63,12 +63,9 @@ bool pass_has_room(struct send *s, int c, bool fresh);
 
 /* For everybody who waits, if any of them can be tried now. */
 void pass_open(struct send *s, struct message *m, int c);
-/*
- * For those at a remote host that has called, whom the caller knows; `first`
- * is the address of one of them.
- */
+/* For those at a remote host that has called, whom the caller knows. */
 void pass_open_called(struct send *s, struct message *m, bool fresh,
-		      struct view first, struct view host);
+		      struct view host);
 /* Take it from its list. It is for the caller to say when the next is due. */
 void pass_close(struct send *s, struct message *m, int c);
 void pass_free(struct pass *pass);

@@ -56,14 +56,14 @@ bool recipient_is_for_pass(struct send *s, const struct message *m, int c,
 }
 
 bool recipients_elsewhere(struct send *s, const struct message *m,
-			  struct view first, struct view host)
+			  struct view host)
 {
 	struct qfile_cursor at = { 0 };
 	struct qfile_recipient rcpt;
 
 	while (qfile_next(&m->file, &at, &rcpt))
 		if (rcpt.state == QFILE_WAITING &&
-		    !group_same_host(rcpt.address, first) &&
+		    !group_is_plainly_at(rcpt.address, host) &&
 		    recipient_channel(s, rcpt.address) == DUE_REMOTE &&
 		    !view_eq_nocase(group_host(str_view(&s->work.target)),
 				    host))

@@ -30,8 +30,8 @@ void recipients_count(struct send *s, const struct message *m,
 bool recipient_is_for_pass(struct send *s, const struct message *m, int c,
 			   const struct qfile_recipient *rcpt);
 
-/* Does anybody wait at another host than that of `first`? */
+/* Does anybody wait at another remote host? */
 bool recipients_elsewhere(struct send *s, const struct message *m,
-			  struct view first, struct view host);
+			  struct view host);
 
 #endif

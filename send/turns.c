@@ -128,7 +128,7 @@ static void answer_call(struct send *s, struct destination *d, struct waiter *w,
 		return;
 	}
 	if (!m->passes[DUE_REMOTE].open)
-		pass_open_called(s, m, fresh, rcpt.address, str_view(&d->host));
+		pass_open_called(s, m, fresh, str_view(&d->host));
 	if (!work_load_or_close(s, m))
 		return;
 	group_tick(&m->passes[DUE_REMOTE].taken, rcpt.number);

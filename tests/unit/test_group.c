@@ -30,9 +30,15 @@ static void test_hosts_are_behind_the_last_at(void **state)
 	assert_true(view_eq(group_host(VIEW("\"a@b\"@c.d")), VIEW("c.d")));
 	assert_int_equal(group_host(VIEW("a@")).len, 0);
 	assert_int_equal(group_host(VIEW("a")).len, 0);
-	assert_true(group_same_host(VIEW("a@X.y"), VIEW("b@x.Y")));
-	assert_false(group_same_host(VIEW("a@x.y"), VIEW("a@x.z")));
-	assert_false(group_same_host(VIEW("a@x.y"), VIEW("a@b.x.y")));
+	assert_true(group_may_be_at(VIEW("a@X.y"), VIEW("x.Y")));
+	assert_false(group_may_be_at(VIEW("a@x.y"), VIEW("x.z")));
+	assert_false(group_may_be_at(VIEW("a@x.y"), VIEW("b.x.y")));
+	assert_true(group_is_plainly_at(VIEW("a@X.y"), VIEW("x.Y")));
+	assert_false(group_is_plainly_at(VIEW("a@x.y"), VIEW("x.z")));
+	assert_false(group_is_plainly_at(VIEW("a%b@x.y"), VIEW("x.y")));
+	/* These depend on control files. */
+	assert_true(group_may_be_at(VIEW("a%x.y@hack"), VIEW("x.y")));
+	assert_true(group_may_be_at(VIEW("a"), VIEW("x.y")));
 }
 
 int main(void)
