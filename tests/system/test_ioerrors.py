@@ -170,6 +170,9 @@ def clean_boxes(house):
                 path.unlink()
 
 
+SPARE_CALLS = 6  # of a sample
+
+
 def fail_everywhere(house, program, sample):
     clean_boxes(house)
     oracle = Judge(house)
@@ -179,10 +182,15 @@ def fail_everywhere(house, program, sample):
     try:
         chosen = recorded(house, program, wrapped, oracle)
         if sample:
-            chosen = random.Random(program).sample(chosen, sample)
+            # A resident's calls are not the same each time: one that is not
+            # met again says nothing, and another takes its place.
+            chosen = random.Random(program).sample(
+                chosen, min(len(chosen), sample + SPARE_CALLS))
         assert chosen
         progress = Progress(f"errors of {program}", len(chosen))
         for call, n, error in chosen:
+            if sample and struck + len(failures) >= sample:
+                break
             progress.step(f"({call} {n} {error})")
             if len(oracle.accepted) > MANY:
                 # Reading all of them each time would take longer and longer.
@@ -204,7 +212,10 @@ def fail_everywhere(house, program, sample):
         wrapped.disarm()
         wrapped.unwrap()
     assert not failures, "\n====\n".join(failures)
-    assert struck >= 0.7 * (struck + missed), (struck, missed)
+    if sample:
+        assert struck >= sample, (struck, missed)
+    else:
+        assert struck >= 0.7 * (struck + missed), (struck, missed)
     wait_for(oracle.send, 20, "mail to be accepted again")
     settle(house)
     oracle.judge()
