@@ -13,9 +13,9 @@
 
 #include <stdint.h>
 
+#include "lib/environment.h"
 #include "lib/job.h"
 #include "lib/str.h"
-#include "lib/environment.h"
 
 struct envelope {
 	struct str dtline; /* Delivered-To, with its LF */
