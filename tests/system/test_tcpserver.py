@@ -442,6 +442,23 @@ def test_no_descriptors_left_neither_ends_nor_spins(bin, serve):
         assert s.recv(10) == b"served\n"
 
 
+def test_no_memory_left_does_not_end_it(bin, serve):
+    # The copy of so many variables needs more than the heap has left.
+    many = {f"V{number}": "" for number in range(20000)}
+    server = serve(bin / "tcpserver", "-HRl0", run=("echo", "served"),
+                   env={**os.environ, **many})
+    pid = server.process.pid
+    server.wait_line("status: 0/40")
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (0, before[1]))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        server.wait_line("out of memory, waiting")
+        assert server.process.poll() is None
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+        assert s.recv(10) == b"served\n"
+    assert server.talk() == b"served\n"
+
+
 @pytest.mark.root
 def test_no_process_left_neither_ends_nor_spins(bin, serve):
     server = serve(bin / "tcpserver", "-HRl0", "-u", "48213", "-g", "48213",

@@ -54,8 +54,6 @@ noreturn void child_run(const struct options *o, int fd,
 
 /* ---- without a process of our own between ---- */
 
-/* ---- without a process of our own between ---- */
-
 /* Anything that takes time, or is written to the client. */
 static bool may_wait(const struct options *o)
 {

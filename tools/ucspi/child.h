@@ -9,8 +9,8 @@
  * starts or the connection is dropped.
  *
  * Where none of this takes time and the rules allow it, tcpserver does it
- * itself and starts the program at once, without a copy of its own memory;
- * that halves what a connection costs. In all other cases a child does it.
+ * itself and starts the program at once, without a copy of its own memory,
+ * which costs more than exec. In all other cases a child does it.
  */
 
 #include <stdnoreturn.h>

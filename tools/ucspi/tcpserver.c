@@ -16,6 +16,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/ids.h"
+#include "lib/memory.h"
 #include "lib/out.h"
 #include "lib/polls.h"
 #include "lib/sig.h"
@@ -197,6 +198,7 @@ int main(int argc, char **argv)
 	struct tcpserver t = { 0 };
 
 	die_name("tcpserver");
+	memory_patient();
 	guard_descriptors();
 	options_parse(&t.o, argc, argv);
 	start(&t);

@@ -13,7 +13,7 @@
  *	}
  *	visitor_free(&v);
  *
- * Nothing here ends the process, but for want of memory.
+ * Nothing here ends the process, but for want of memory (lib/memory.h).
  */
 
 #include <sys/socket.h>
