@@ -261,6 +261,15 @@ static void play_kept(int conn, int got)
 	str_free(&both);
 }
 
+/* A small message, from its first byte on. */
+static enum enqueue_result finish_one(struct enqueue *q)
+{
+	enqueue_put(q, VIEW("x\n"));
+	enqueue_from(q, VIEW("a@b"));
+	enqueue_to(q, VIEW("c@d"));
+	return enqueue_close(q);
+}
+
 static uint64_t send_one(struct enqueue_link *link)
 {
 	struct enqueue q;
@@ -268,10 +277,7 @@ static uint64_t send_one(struct enqueue_link *link)
 
 	enqueue_open_by(&q, home, NULL, link);
 	assert_int_equal(q.code, 0);
-	enqueue_put(&q, VIEW("x\n"));
-	enqueue_from(&q, VIEW("a@b"));
-	enqueue_to(&q, VIEW("c@d"));
-	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	assert_int_equal(finish_one(&q), ENQUEUE_DONE);
 	id = q.id;
 	enqueue_free(&q);
 	return id;
@@ -295,7 +301,8 @@ static void test_a_connection_is_kept(void **state)
 	wait_server();
 }
 
-static void play_once_each(int conn, int got)
+/* Message 1, and the next one is let in. */
+static void play_first(int conn, int got)
 {
 	struct str both = { 0 };
 
@@ -305,6 +312,11 @@ static void play_once_each(int conn, int got)
 	take(conn, got, RECORD_HEAD_BYTES + 16);
 	keep(conn, str_view(&both));
 	str_free(&both);
+}
+
+static void play_once_each(int conn, int got)
+{
+	play_first(conn, got);
 	/* The old connection stays open, and nothing comes on it. */
 	conn = accept(listener, NULL, NULL);
 	take(conn, got, RECORD_HEAD_BYTES + 16);
@@ -337,10 +349,7 @@ static void test_a_slow_message_does_not_use_an_old_connection(void **state)
 	enqueue_open_by(&q, home, NULL, &link);
 	assert_true(q.unused);
 	link.sent_ms -= ENQUEUE_REUSE_MS + 1;
-	enqueue_put(&q, VIEW("x\n"));
-	enqueue_from(&q, VIEW("a@b"));
-	enqueue_to(&q, VIEW("c@d"));
-	assert_int_equal(enqueue_close(&q), ENQUEUE_DONE);
+	assert_int_equal(finish_one(&q), ENQUEUE_DONE);
 	assert_int_equal(q.id, 77);
 	enqueue_free(&q);
 	enqueue_link_close(&link);
@@ -349,14 +358,7 @@ static void test_a_slow_message_does_not_use_an_old_connection(void **state)
 
 static void play_die_unsaid(int conn, int got)
 {
-	struct str both = { 0 };
-
-	append_done_and_go(&both, 1);
-	answer(conn, ENQUEUE_GO, VIEW(""));
-	take_message(conn, got);
-	take(conn, got, RECORD_HEAD_BYTES + 16);
-	keep(conn, str_view(&both));
-	str_free(&both);
+	play_first(conn, got);
 	take_message(conn, got); /* and goes without an answer */
 }
 
@@ -369,10 +371,7 @@ static void test_who_may_have_the_message_is_not_asked_again(void **state)
 	serve(play_die_unsaid);
 	assert_int_equal(send_one(&link), 1);
 	enqueue_open_by(&q, home, NULL, &link);
-	enqueue_put(&q, VIEW("x\n"));
-	enqueue_from(&q, VIEW("a@b"));
-	enqueue_to(&q, VIEW("c@d"));
-	assert_int_equal(enqueue_close(&q), ENQUEUE_TEMPORARY);
+	assert_int_equal(finish_one(&q), ENQUEUE_TEMPORARY);
 	assert_int_equal(q.code, ENQUEUE_CODE_LOST);
 	assert_int_equal(link.sock, -1);
 	enqueue_free(&q);
