@@ -95,7 +95,8 @@ qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
 PROGS += qmail-send
 qmail-send := send/qmail-send send/bounce send/channel send/config \
 	send/destinations send/finish send/group send/jobs send/log \
-	send/logged send/message send/names send/recipients send/reports \
+	send/logged send/logged_file send/logged_replay send/logged_segment \
+	send/message send/names send/recipients send/reports \
 	send/pass send/results send/retry send/schedule send/take \
 	send/turns send/verp send/waiters send/work
 PROGS += qmail-start

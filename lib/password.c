@@ -2,9 +2,9 @@
 
 #include <crypt.h>
 #include <errno.h>
-#include <sys/random.h>
 
 #include "lib/md5.h"
+#include "lib/random.h"
 
 #define SALT_BYTES 12
 #define KIND "$6$"
@@ -14,20 +14,6 @@
  * (measured: 16 instead of 12 bytes take a third longer).
  */
 static const char dummy[] = KIND "nobodyhasit.$";
-
-static int random_bytes(void *to, size_t size)
-{
-	ssize_t got;
-
-	do
-		got = getrandom(to, size, 0);
-	while (got == -1 && errno == EINTR);
-	if (got == (ssize_t)size)
-		return 0;
-	if (got != -1)
-		errno = EIO;
-	return -1;
-}
 
 bool password_same(struct view a, struct view b)
 {
@@ -73,7 +59,7 @@ int password_hash(struct str *hash, struct view clear)
 	unsigned char salt[SALT_BYTES];
 	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
 
-	if (random_bytes(salt, sizeof(salt)) == -1 ||
+	if (random_fill(salt, sizeof(salt)) == -1 ||
 	    !crypt_gensalt_rn(KIND, 0, (const char *)salt, sizeof(salt),
 			      setting, sizeof(setting)))
 		return -1;
@@ -147,7 +133,7 @@ int password_random(struct str *to, size_t count)
 	while (count--) {
 		unsigned char byte;
 
-		if (random_bytes(&byte, 1) == -1)
+		if (random_fill(&byte, 1) == -1)
 			return -1;
 		str_append_byte(to, letters[byte & 63]);
 	}

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
@@ -12,6 +11,7 @@
 #include "lib/control.h"
 #include "lib/durable.h"
 #include "lib/out.h"
+#include "lib/random.h"
 #include "lib/record.h"
 
 #define FORMAT_PATH "queue/format"
@@ -313,10 +313,8 @@ static int write_format(int homefd, uint64_t split)
 
 	if (queue == -1)
 		return -1;
-	if (getrandom(identity, sizeof(identity), 0) !=
-	    (ssize_t)sizeof(identity)) {
+	if (random_fill(identity, sizeof(identity)) == -1) {
 		close(queue);
-		errno = EIO;
 		return -1;
 	}
 	str_appendf(&text, "valija-queue %d\nsplit %lu\nsync %s\nidentity ",

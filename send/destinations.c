@@ -157,8 +157,8 @@ enum destination_state destinations_state(const struct destinations *ds,
 
 /* ---- the hosts ---- */
 
-/* FNV-1a. */
-static uint64_t hash_on(uint64_t hash, struct view bytes)
+/* FNV-1a, from another start each time. */
+static uint64_t hash_from(uint64_t hash, struct view bytes)
 {
 	for (size_t i = 0; i < bytes.len; i++) {
 		hash ^= (unsigned char)ascii_lower(bytes.p[i]);
@@ -169,18 +169,18 @@ static uint64_t hash_on(uint64_t hash, struct view bytes)
 
 static struct destination **bucket_of(struct destinations *ds, struct view host)
 {
-	uint64_t hash = hash_on(ds->seed, host);
+	uint64_t hash = hash_from(ds->seed, host);
 
 	return &ds->buckets[(size_t)(hash ^ hash >> 32) % BUCKETS];
 }
 
 void destinations_init(struct destinations *ds, uint64_t slots,
-		       const struct schedule *schedule, struct view seed)
+		       const struct schedule *schedule, uint64_t seed)
 {
 	*ds = (struct destinations){
 		.slots = slots,
 		.schedule = schedule,
-		.seed = hash_on(UINT64_C(14695981039346656037), seed),
+		.seed = seed,
 		.dead_ms = dead_ms(),
 	};
 	ds->buckets = memory_zeroed(BUCKETS, sizeof(struct destination *));

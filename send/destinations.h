@@ -118,10 +118,10 @@ enum destination_state {
 
 /*
  * For so many jobs at once, with the schedule that the waiters are in. The
- * seed is one that those who choose hosts' names do not know.
+ * seed is one that nobody can foretell, since strangers choose hosts' names.
  */
 void destinations_init(struct destinations *ds, uint64_t slots,
-		       const struct schedule *schedule, struct view seed);
+		       const struct schedule *schedule, uint64_t seed);
 void destinations_free(struct destinations *ds);
 
 /* Held until it is dropped; maybe NULL. */

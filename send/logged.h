@@ -37,6 +37,14 @@ struct logged_segment {
 	uint64_t moved;    /* of them */
 };
 
+/* The mark of a record which could not be written yet. */
+struct logged_mark {
+	uint64_t segment;
+	uint64_t offset;
+	bool releases; /* the record, once it is there */
+	bool moved;
+};
+
 struct logged {
 	int sock;           /* -1: not connected */
 	bool heard;         /* its first packet has come */
@@ -46,6 +54,10 @@ struct logged {
 	struct logged_segment segments[QLOG_SEGMENTS_MAX];
 	struct message *oldest; /* messages in the log, by arrival */
 	struct message *newest;
+	struct logged_mark *marks; /* that failed, to be tried again */
+	size_t mark_count;
+	size_t mark_space;
+	int64_t mark_ms;   /* not before */
 	struct str packet; /* scratch: */
 	struct str image;
 	size_t poll_no;
@@ -54,7 +66,7 @@ struct logged {
 void logged_open(struct send *s);
 void logged_prepare(struct send *s, struct polls *polls, int64_t *deadline);
 void logged_act(struct send *s, const struct polls *polls);
-/* After SIGALRM: what is to be replayed waits no longer. */
+/* After SIGALRM: what is to be replayed or marked waits no longer. */
 void logged_run_all(struct send *s);
 /* Replay, move what has been there too long, tell what is released. */
 void logged_run(struct send *s);

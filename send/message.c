@@ -206,6 +206,14 @@ void message_mark(struct send *s, struct message *m, uint64_t state_offset,
 	if (qfile_mark(&m->file, state_offset, state) == 0)
 		return;
 	m->in_log.unmarked = true;
+	if (m->in_log.is) {
+		/* Once done or moved, its record is marked as a whole. */
+		log_errno(&s->log,
+			  "warning: trouble marking msg %lu in queue/log/%lu",
+			  (unsigned long)m->id,
+			  (unsigned long)m->in_log.segment);
+		return;
+	}
 	log_errno(&s->log,
 		  "warning: trouble marking mess/%lu; message will be "
 		  "delivered twice!",

@@ -23,6 +23,7 @@
 #include "lib/enqueue.h"
 #include "lib/home.h"
 #include "lib/memory.h"
+#include "lib/random.h"
 #include "lib/sandbox.h"
 #include "lib/sig.h"
 #include "send/jobs.h"
@@ -188,6 +189,7 @@ static void allow_descriptors(const struct send *s)
 static void start(struct loop *loop)
 {
 	struct send *s = &loop->send;
+	uint64_t seed;
 
 	memory_patient();
 	umask(077);
@@ -206,8 +208,10 @@ static void start(struct loop *loop)
 	for (int c = 0; c < CHANNELS; c++)
 		if (channel_open(&s->channels[c], HELLO_WAIT_MS) == -1)
 			cannot_start(s, "hath the daemon spawn no fire?");
+	if (random_fill(&seed, sizeof(seed)) == -1)
+		cannot_start(s, "unable to get random bytes");
 	destinations_init(&s->destinations, s->channels[DUE_REMOTE].concurrency,
-			  &s->schedule, view_of(s->format.identity));
+			  &s->schedule, seed);
 	allow_descriptors(s);
 	s->now = clock_wall_s();
 	loop->clock_offset_s = s->now - clock_mono_ms() / 1000;

@@ -5,6 +5,7 @@ accepted meanwhile lies in the log and nowhere else; killed then, it leaves
 that to be replayed.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -261,24 +262,60 @@ def test_a_failed_sync_is_a_temporary_failure(house):
     assert not files(house, "bad")
 
 
+@contextlib.contextmanager
+def marks_fail(house, when):
+    """Marks of qmail-send do: those of this number of its pwrites."""
+    tracer = subprocess.Popen(
+        ["strace", "-qq", "-o", house.home / "trace", "-e", "trace=pwrite64",
+         "-e", f"inject=pwrite64:error=ENOSPC:when={when}", "-p", str(send_pid(house))])
+    try:
+        wait_for(lambda: tracer_of(send_pid(house)), 20, "strace")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
 @pytest.mark.root
 def test_a_record_whose_mark_failed_is_done_all_the_same(house):
     """Else it would be delivered again after a crash, however much later."""
     oracle = Oracle(house)
-    trace = house.home / "trace"
-    pid = send_pid(house)
-    tracer = subprocess.Popen(
-        ["strace", "-qq", "-o", trace, "-e", "trace=pwrite64",
-         "-e", "inject=pwrite64:error=ENOSPC:when=1", "-p", str(pid)])
-    try:
-        wait_for(lambda: tracer_of(pid), 20, "strace")
+    with marks_fail(house, 1):
         assert oracle.send()
         wait_for(lambda: "trouble marking" in house.log(), 20, house.story)
-    finally:
-        tracer.terminate()
-        tracer.wait()
     house.wait_queue_empty(20)
     assert not files(house, "mess")
+    oracle.judge()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("fate", ["done", "moved"])
+def test_a_record_is_not_released_before_its_mark(house, fate):
+    """Nothing on the disk can be marked, for a while."""
+    def heads():
+        return {(path, at): state for path, at, state, image in
+                log_records(house.home) if token.encode() in image}
+
+    oracle = Oracle(house)
+    with marks_fail(house, "1+"):
+        if fate == "moved":
+            (house.maildir("luis")).rename(house.home / "away")
+        assert oracle.send()
+        (token,) = oracle.accepted
+        wait_for(lambda: "marking a record of queue/log" in house.log(), 20, house.story)
+        assert set(heads().values()) == {b"L"}
+        if fate == "moved":
+            (house.home / "away").rename(house.maildir("luis"))
+            os.kill(send_pid(house), signal.SIGALRM)
+        wait_for(lambda: not oracle.missing(), 20, house.story)
+        assert set(heads().values()) == {b"L"}
+    wait_for(lambda: set(heads().values()) == {b"M"}, 20, house.story)
+    pid = send_pid(house)
+    os.kill(pid, signal.SIGKILL)
+    restarted(house, pid)
+    wait_for_log(house)
+    news = re.findall("new msg ([0-9]+)", house.log())
+    assert len(news) == len(set(news)), house.log()
     oracle.judge()
 
 

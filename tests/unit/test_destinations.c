@@ -16,7 +16,7 @@ struct fixture {
 static void set_up(struct fixture *f, uint64_t slots)
 {
 	*f = (struct fixture){ .now = 1000000 };
-	destinations_init(&f->ds, slots, &f->schedule, VIEW("seed"));
+	destinations_init(&f->ds, slots, &f->schedule, 1);
 }
 
 static void tear_down(struct fixture *f)
