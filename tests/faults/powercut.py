@@ -28,6 +28,7 @@ sys.path.insert(0, str(HERE.parent / "system"))
 
 from disk import KINDS, Disk, call, copy_sparse  # noqa: E402
 from house import DOMAIN, House  # noqa: E402
+from processes import alarm_if_heard  # noqa: E402
 from stepper import REMOVES, Stepper  # noqa: E402
 from waiting import wait_for  # noqa: E402
 
@@ -443,7 +444,7 @@ class Run:
     def settle(self, process):
         """Everything is due; None when the queue has become empty."""
         began = time.monotonic()
-        asked = began + 1  # ALRM kills a qmail-send that has just begun
+        asked = began
         while True:
             now = time.monotonic()
             left = self.left()
@@ -458,7 +459,7 @@ class Run:
             if now > asked:
                 asked = now + 0.5
                 for pid in self.house.pids("qmail-send"):
-                    os.kill(pid, signal.SIGALRM)
+                    alarm_if_heard(pid)
             time.sleep(0.01)
 
     def has_journal(self):

@@ -1,8 +1,11 @@
 """What the kernel says of a process: who it is, what it has open and mapped."""
 
+import contextlib
 import os
 import re
+import signal
 import stat
+
 
 def read(pid, name):
     with open(f"/proc/{pid}/{name}", "rb") as file:
@@ -38,6 +41,14 @@ def tree(pid):
 def status(pid):
     fields = dict(line.split(":", 1) for line in read(pid, "status").splitlines())
     return {name: value.strip() for name, value in fields.items()}
+
+
+def alarm_if_heard(pid):
+    """SIGALRM, unless it is gone, or has just begun and would die of it."""
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        masks = status(pid)
+        if (int(masks["SigBlk"], 16) | int(masks["SigCgt"], 16)) >> 13 & 1:
+            os.kill(pid, signal.SIGALRM)
 
 
 def is_dumpable(pid):

@@ -26,6 +26,7 @@ import pytest
 
 from house import DOMAIN, PASSWORD, listens
 from oracle import Judge, Oracle
+from processes import alarm_if_heard
 from queuefile import log_records
 from sink import Sink
 from waiting import Progress, wait_for
@@ -134,16 +135,6 @@ def points(counts, seed):
              for n in range(1, counts[call] + 1)]
     random.Random(seed).shuffle(every)
     return every
-
-
-def handles_alarm(pid):
-    """Is SIGALRM caught or blocked? One that has just begun would die of it."""
-    try:
-        with open(f"/proc/{pid}/status") as status:
-            masks = dict(line.split(":\t") for line in status if line[:3] == "Sig")
-    except OSError:
-        return False
-    return (int(masks["SigBlk"], 16) | int(masks["SigCgt"], 16)) >> 13 & 1
 
 
 def restart(house, service):
@@ -278,11 +269,7 @@ def settle(house, wrapped=None, seconds=60):
         if wrapped and (wrapped.was_killed() or wrapped.was_injected()):
             wrapped.let_go()
         for pid in house.pids("qmail-send") + house.pids("qmail-send.real"):
-            try:
-                if handles_alarm(pid):
-                    os.kill(pid, signal.SIGALRM)
-            except ProcessLookupError:
-                pass
+            alarm_if_heard(pid)
         return house.queue_is_empty()
 
     deadline = time.monotonic() + seconds
