@@ -79,8 +79,10 @@ def restarted(house, old):
 
 
 def files(house, *folders):
+    """Those that have their names; not what is on its way to one."""
     return [p for folder in folders
-            for p in (house.home / "queue" / folder).rglob("*") if p.is_file()]
+            for p in (house.home / "queue" / folder).rglob("*")
+            if p.is_file() and p.suffix != ".new"]
 
 
 def test_a_delivered_message_was_never_a_file(house):
