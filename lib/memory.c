@@ -1,5 +1,6 @@
 #include "lib/memory.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 
@@ -11,6 +12,13 @@ static int waits_max;
 void memory_patient(void)
 {
 	waits_max = WAITS_MAX;
+}
+
+void memory_keep(void)
+{
+	/* Larger than that comes from mmap, and goes back. */
+	mallopt(M_MMAP_THRESHOLD, MEMORY_KEEP_BYTES);
+	mallopt(M_TRIM_THRESHOLD, MEMORY_KEEP_BYTES);
 }
 
 /* Wait for memory, or end when that has no prospect. */

@@ -251,6 +251,7 @@ int main(int argc, char **argv)
 	umask(0007);
 	sig_ignore_write_signals();
 	memory_patient();
+	memory_keep();
 	server.homefd = home_open();
 	if (server.homefd == -1 || fchdir(server.homefd) == -1)
 		die_errno(EXIT_RETRY, "cannot open the home directory");

@@ -14,6 +14,7 @@
 #include "lib/enqueue.h"
 #include "lib/home.h"
 #include "lib/inherit.h"
+#include "lib/memory.h"
 #include "lib/sandbox.h"
 #include "smtpd/policy.h"
 #include "smtpd/session.h"
@@ -73,6 +74,7 @@ int main(int argc, char **argv)
 	inherit_reset();
 	if (argc != 1)
 		die(EXIT_REJECT, "usage: qmail-smtpd");
+	memory_keep();
 	inherit_nodelay(STDOUT_FILENO);
 	homefd = home_open();
 	if (homefd == -1 || policy_load(&policy, homefd, &what) == -1)

@@ -8,6 +8,7 @@
 #include "tests/unit/unit.h"
 
 #define BIG (UINT64_C(1) << 30)
+#define MEGABYTE (UINT64_C(1) << 20)
 
 #ifndef VALIJA_SAN /* ASan itself ends what gets no memory */
 
@@ -81,6 +82,45 @@ static void test_nobody_waits_for_the_impossible(void **state)
 	str_free(&said);
 }
 
+/* Page faults of filling a megabyte, the second time. */
+static long faults_of_a_repetition(void)
+{
+	struct rusage before;
+	struct rusage after;
+
+	for (int i = 0; i < 2; i++) {
+		volatile char *p = memory_resize(NULL, 1, MEGABYTE);
+
+		getrusage(RUSAGE_SELF, &before);
+		for (size_t at = 0; at < MEGABYTE; at += 1024)
+			p[at] = 'x';
+		getrusage(RUSAGE_SELF, &after);
+		free((void *)(uintptr_t)p);
+	}
+	return after.ru_minflt - before.ru_minflt;
+}
+
+static void use_it_twice(void *arg)
+{
+	(void)arg;
+	if (faults_of_a_repetition() < 100)
+		die(EXIT_REJECT, "the C library keeps it anyway");
+	memory_keep();
+	if (faults_of_a_repetition() > 10)
+		die(EXIT_REJECT, "not kept");
+	_exit(0);
+}
+
+static void test_freed_memory_is_kept_for_the_next_message(void **state)
+{
+	struct str said = { 0 };
+
+	(void)state;
+	assert_int_equal(in_child(use_it_twice, NULL, &said), 0);
+	assert_str(&said, "");
+	str_free(&said);
+}
+
 #endif
 
 static void test_memory_is_given(void **state)
@@ -102,6 +142,8 @@ int main(void)
 		cmocka_unit_test(test_memory_that_is_not_there_ends_a_program),
 		cmocka_unit_test(test_a_patient_one_waits_until_there_is_some),
 		cmocka_unit_test(test_nobody_waits_for_the_impossible),
+		cmocka_unit_test(
+			test_freed_memory_is_kept_for_the_next_message),
 #endif
 		cmocka_unit_test(test_memory_is_given),
 	};
