@@ -89,7 +89,7 @@ qmail-qread := queue/qmail-qread queue/walk queue/logwalk
 qmail-qmake := queue/qmail-qmake
 qmail-queue := queue/qmail-queue queue/envelope
 qmail-queued := queue/qmail-queued queue/server queue/client queue/committer \
-	queue/appender queue/handover queue/request queue/received queue/slots queue/spool
+	queue/appender queue/appender_look queue/handover queue/request queue/received queue/slots queue/spool
 
 # send/
 PROGS += qmail-send

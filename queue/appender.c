@@ -1,27 +1,29 @@
-#include "queue/appender.h"
+#include "queue/appender_parts.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/record.h"
 
 /* No segment is made where it would take more than this part of what is free. */
 #define FREE_SHARE 8
+/* After one that could not be made: that costs 4 MiB of writing. */
+#define PREPARE_PAUSE_MS 10000
 
 /* ---- segments ---- */
 
-static size_t number_of(const struct appender *a, const struct segment *segment)
+size_t appender_number(const struct appender *a, const struct segment *segment)
 {
 	return (size_t)(segment - a->segments);
 }
 
-static int open_segment(const struct appender *a, size_t number, int flags)
+int appender_open_segment(const struct appender *a, size_t number, int flags)
 {
 	struct str path = { 0 };
 	int error;
@@ -36,55 +38,21 @@ static int open_segment(const struct appender *a, size_t number, int flags)
 	return fd;
 }
 
-static void forbid(struct appender *a, struct segment *segment, const char *why)
+void appender_drop(struct segment *segment, enum segment_phase phase)
 {
-	warn("queue/log/%zu %s; it is not used", number_of(a, segment), why);
-	segment->forbidden = true;
-	segment->phase = SEGMENT_NONE;
+	segment->phase = phase;
 	if (segment->fd != -1)
 		close(segment->fd);
 	segment->fd = -1;
 }
 
-/* What an earlier qmail-queued has left behind. */
-static void look_at(struct appender *a, struct segment *segment)
+void appender_forbid(struct appender *a, struct segment *segment,
+		     const char *why)
 {
-	uint64_t latest_id = 0;
-	struct stat st;
-
-	if (fstat(segment->fd, &st) == -1 || !S_ISREG(st.st_mode)) {
-		forbid(a, segment, "is no file");
-		return;
-	}
-	switch (qlog_read_header(segment->fd, &segment->generation,
-				 &latest_id)) {
-	case QLOG_OK:
-		segment->phase = SEGMENT_STALE;
-		break;
-	case QLOG_BLANK:
-		/* Only a whole one may be written over without a thought. */
-		segment->phase = st.st_size == (off_t)QLOG_SEGMENT_BYTES
-					 ? SEGMENT_FREE
-					 : SEGMENT_NONE;
-		break;
-	case QLOG_NEWER:
-		forbid(a, segment, "has a later format");
-		return;
-	case QLOG_BAD:
-	case QLOG_ERROR:
-		/* qmail-send reads what it can of it and says so. */
-		segment->phase = SEGMENT_STALE;
-		segment->broken = true;
-		break;
-	}
-	if (segment->generation > a->generation)
-		a->generation = segment->generation;
-	if (latest_id > a->latest_id)
-		a->latest_id = latest_id;
-	if (segment->phase == SEGMENT_NONE) {
-		close(segment->fd);
-		segment->fd = -1;
-	}
+	warn("queue/log/%zu %s; it is not used", appender_number(a, segment),
+	     why);
+	segment->forbidden = true;
+	appender_drop(segment, SEGMENT_NONE);
 }
 
 static bool has_space(int fd)
@@ -105,7 +73,8 @@ static void prepared(struct commit *commit, int error)
 	if (error) {
 		errno = error;
 		warn_errno("cannot prepare queue/log/%zu", a->preparing);
-		forbid(a, segment, "could not be prepared");
+		appender_drop(segment, SEGMENT_NONE);
+		a->prepare_ms = clock_mono_ms() + PREPARE_PAUSE_MS;
 		return;
 	}
 	segment->phase = SEGMENT_FREE;
@@ -113,6 +82,8 @@ static void prepared(struct commit *commit, int error)
 
 void appender_prepare(struct appender *a)
 {
+	if (clock_mono_ms() < a->prepare_ms)
+		return;
 	for (size_t i = 0; i < QLOG_SEGMENTS_MAX && !a->is_preparing; i++) {
 		struct segment *segment = &a->segments[i];
 
@@ -120,7 +91,7 @@ void appender_prepare(struct appender *a)
 			return;
 		if (segment->phase != SEGMENT_NONE || segment->forbidden)
 			continue;
-		segment->fd = open_segment(a, i, O_CREAT);
+		segment->fd = appender_open_segment(a, i, O_CREAT);
 		if (segment->fd == -1 || !has_space(segment->fd)) {
 			if (segment->fd != -1)
 				close(segment->fd);
@@ -138,27 +109,6 @@ void appender_prepare(struct appender *a)
 		};
 		committers_submit(a->committers, &a->prepare);
 	}
-}
-
-int appender_open(struct appender *a, int homefd, struct committers *committers)
-{
-	struct stat st;
-
-	*a = (struct appender){ .homefd = homefd, .committers = committers };
-	for (size_t i = 0; i < QLOG_SEGMENTS_MAX; i++)
-		a->segments[i].fd = -1;
-	if (fstatat(homefd, QLOG_FOLDER, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return -1;
-	for (size_t i = 0; i < QLOG_SEGMENTS_MAX; i++) {
-		struct segment *segment = &a->segments[i];
-
-		segment->fd = open_segment(a, i, 0);
-		if (segment->fd != -1)
-			look_at(a, segment);
-		else if (errno != ENOENT)
-			forbid(a, segment, "cannot be opened");
-	}
-	return 0;
 }
 
 static int pwrite_all(int fd, struct iovec *parts, int count, uint64_t at)
@@ -221,11 +171,11 @@ static void set_free(struct appender *a, struct segment *segment)
 	segment->phase = SEGMENT_FREE;
 	if (!segment->broken)
 		return;
-	qlog_path(&path, number_of(a, segment));
+	qlog_path(&path, appender_number(a, segment));
 	if (unlinkat(a->homefd, str_c(&path), 0) == -1 && errno != ENOENT)
 		warn_errno("cannot remove %s", str_c(&path));
 	str_free(&path);
-	forbid(a, segment, "had an error");
+	appender_forbid(a, segment, "had an error");
 }
 
 /* It is full, or must not be filled any more. */
@@ -255,7 +205,8 @@ static struct segment *segment_for(struct appender *a, uint64_t length,
 	if (next && a->filling)
 		end_filling(a);
 	if (next && begin_segment(a, next, id) == -1) {
-		warn_errno("cannot write queue/log/%zu", number_of(a, next));
+		warn_errno("cannot write queue/log/%zu",
+			   appender_number(a, next));
 		next->broken = true;
 		set_free(a, next);
 		next = NULL;
@@ -361,12 +312,13 @@ int appender_append(struct appender *a, struct view image, uint64_t id,
 	if (!segment)
 		return -1;
 	if (write_record(a, segment, image) == -1) {
-		warn_errno("cannot write queue/log/%zu", number_of(a, segment));
+		warn_errno("cannot write queue/log/%zu",
+			   appender_number(a, segment));
 		segment->broken = true;
 		end_filling(a);
 		return -1;
 	}
-	append->segment = number_of(a, segment);
+	append->segment = appender_number(a, segment);
 	append->offset = segment->used;
 	append->length = image.len;
 	segment->used = qlog_next(segment->used, image.len);

@@ -25,7 +25,8 @@
 #include "queue/committer.h"
 
 enum segment_phase {
-	SEGMENT_NONE, /* there is no such file, or it must not be used */
+	SEGMENT_NONE,    /* there is no such file, or it must not be used */
+	SEGMENT_UNKNOWN, /* it could not be looked at yet */
 	SEGMENT_PREPARING,
 	SEGMENT_FREE,
 	SEGMENT_FILLING,
@@ -63,6 +64,12 @@ struct appender {
 	size_t preparing;
 	uint64_t generation; /* the last one given */
 	uint64_t latest_id;  /* that its segments tell of */
+	size_t unknown;      /* segments */
+	int64_t look_ms;     /* not to look again before */
+	int64_t prepare_ms;  /* nor to prepare one */
+	bool has_folder;
+	bool knows_folder; /* or its absence */
+	bool complained;   /* that it cannot look */
 	bool is_preparing;
 	bool is_syncing;
 	struct append *syncing; /* what the sync under way covers */
@@ -71,12 +78,18 @@ struct appender {
 	struct str space;
 };
 
+void appender_open(struct appender *a, int homefd,
+		   struct committers *committers);
 /*
- * Look at the segments that are there. -1 with errno: the log cannot be used;
- * then nothing is appended, and all goes on without it.
+ * Look at the segments that are there, and later at those of which nothing
+ * could be learned before. Returns which ones have become STALE by it, a bit
+ * each. Where something cannot be looked at the log says so, and it is tried
+ * again when it is time, for whose records nobody has seen wait.
  */
-int appender_open(struct appender *a, int homefd,
-		  struct committers *committers) MUST_USE;
+uint32_t appender_look(struct appender *a) MUST_USE;
+void appender_until(const struct appender *a, int64_t *deadline);
+/* Has everything been looked at, and is there a log at all? */
+bool appender_is_usable(const struct appender *a) MUST_USE;
 /* Begin to make a segment, unless there is a free one. */
 void appender_prepare(struct appender *a);
 /*

@@ -169,7 +169,8 @@ static void write_received(struct client *client)
 
 static bool may_be_logged(struct server *server)
 {
-	return server->has_log && !server->spool.format.files_only &&
+	return appender_is_usable(&server->appender) &&
+	       !server->spool.format.files_only &&
 	       handover_takes_records(&server->handover);
 }
 

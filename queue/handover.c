@@ -1,10 +1,7 @@
 #include "queue/handover.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -12,6 +9,7 @@
 #include "lib/handover.h"
 #include "lib/packet.h"
 #include "lib/record.h"
+#include "lib/usock.h"
 
 /* So many records may be in qmail-send's hands. */
 #define OUTSTANDING_MAX 1000
@@ -25,16 +23,32 @@
 #define LATELY_MIN 20
 #define MOVED_SHARE 4
 
+/* After trouble with the listening socket. */
+#define LISTEN_PAUSE_MS 1000
+#define ACCEPT_PAUSE_MS 500
+
 /* ---- coming and going ---- */
 
-/* The working directory is the home; only qmailq may make files there. */
-int handover_open(struct handover *h, struct appender *appender, uid_t uid,
-		  bool logs)
+/* Only qmailq may make files there. */
+static void try_to_listen(struct handover *h)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	mode_t before;
-	int result;
+	h->listener = usock_listen(HANDOVER_SOCKET, SOCK_SEQPACKET, 0660, 4);
+	if (h->listener != -1) {
+		if (h->complained)
+			warn("listening at %s", HANDOVER_SOCKET);
+		h->complained = false;
+		return;
+	}
+	if (!h->complained)
+		warn_errno("cannot listen at %s, trying again",
+			   HANDOVER_SOCKET);
+	h->complained = true;
+	h->pause_until_ms = clock_mono_ms() + LISTEN_PAUSE_MS;
+}
 
+void handover_open(struct handover *h, struct appender *appender, uid_t uid,
+		   bool logs)
+{
 	*h = (struct handover){
 		.appender = appender,
 		.listener = -1,
@@ -42,17 +56,7 @@ int handover_open(struct handover *h, struct appender *appender, uid_t uid,
 		.uid = uid,
 		.logs = logs,
 	};
-	h->listener = socket(AF_UNIX,
-			     SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (h->listener == -1)
-		return -1;
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s", HANDOVER_SOCKET);
-	if (unlink(at.sun_path) == -1 && errno != ENOENT)
-		return -1;
-	before = umask(0117);
-	result = bind(h->listener, (const struct sockaddr *)&at, sizeof(at));
-	umask(before);
-	return result == -1 ? -1 : listen(h->listener, 4);
+	try_to_listen(h);
 }
 
 static void lose(struct handover *h)
@@ -86,8 +90,10 @@ static void accept_one(struct handover *h)
 		accept4(h->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (sock == -1) {
-		if (errno != EAGAIN && errno != EINTR)
+		if (errno != EAGAIN && errno != EINTR) {
 			warn_errno("cannot accept qmail-send");
+			h->pause_until_ms = clock_mono_ms() + ACCEPT_PAUSE_MS;
+		}
 		return;
 	}
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) == -1 ||
@@ -149,6 +155,12 @@ static void greet(struct handover *h)
 	flush(h);
 	if (h->logs)
 		appender_prepare(a);
+}
+
+void handover_replay(struct handover *h, uint64_t segment)
+{
+	if (h->greeted)
+		record_append_u64(&h->out, HANDOVER_REPLAY, segment);
 }
 
 bool handover_record(struct handover *h, const struct append *append)
@@ -243,12 +255,26 @@ bool handover_takes_records(struct handover *h)
 
 /* ---- the loop's side ---- */
 
-void handover_prepare(struct handover *h, struct polls *polls)
+/* -1 as long as something was wrong with it. */
+static int listener_now(struct handover *h, int64_t *deadline)
+{
+	if (clock_mono_ms() >= h->pause_until_ms) {
+		if (h->listener == -1)
+			try_to_listen(h);
+		if (h->listener != -1)
+			return h->listener;
+	}
+	polls_until(deadline, h->pause_until_ms);
+	return -1;
+}
+
+void handover_prepare(struct handover *h, struct polls *polls,
+		      int64_t *deadline)
 {
 	if (h->sock != -1 && !h->greeted && appender_is_idle(h->appender))
 		greet(h);
 	flush(h);
-	h->listener_no = polls_add(polls, h->listener, POLLIN);
+	h->listener_no = polls_add(polls, listener_now(h, deadline), POLLIN);
 	h->sock_no = polls_add(polls, h->sock,
 			       (short)(POLLIN | (h->out.len ? POLLOUT : 0)));
 }

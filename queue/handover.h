@@ -18,12 +18,14 @@
 
 struct handover {
 	struct appender *appender;
-	int listener; /* -1: it could not be made, or is closed */
-	int sock;     /* -1: nobody is there */
-	bool greeted; /* it knows what to replay, and hears of the rest */
-	bool ending;  /* it is about to go */
-	uid_t uid;    /* the only one who may connect */
-	bool logs;    /* there will be records */
+	int listener;    /* -1: it could not be made yet */
+	int sock;        /* -1: nobody is there */
+	bool greeted;    /* it knows what to replay, and hears of the rest */
+	bool ending;     /* it is about to go */
+	uid_t uid;       /* the only one who may connect */
+	bool logs;       /* there will be records */
+	bool complained; /* that it could not be made */
+	int64_t pause_until_ms; /* no listening before */
 	uint64_t outstanding;
 	/* How many of those lately released had been moved to files. */
 	uint64_t lately_released;
@@ -36,9 +38,12 @@ struct handover {
 	size_t sock_no;
 };
 
-/* -1 with errno when nobody will be able to connect. */
-int handover_open(struct handover *h, struct appender *appender, uid_t uid,
-		  bool logs) MUST_USE;
+/*
+ * The working directory is the home. Where nobody can connect yet the log
+ * says so, and it is tried again.
+ */
+void handover_open(struct handover *h, struct appender *appender, uid_t uid,
+		   bool logs);
 void handover_close(struct handover *h);
 
 /* May a message be appended to the log now? */
@@ -46,8 +51,11 @@ bool handover_takes_records(struct handover *h);
 /* It is durable. False when there is nobody: a replay will find it. */
 bool handover_record(struct handover *h, const struct append *append);
 bool handover_file(struct handover *h, uint64_t id);
+/* A segment is STALE that was not when it was greeted. */
+void handover_replay(struct handover *h, uint64_t segment);
 
-void handover_prepare(struct handover *h, struct polls *polls);
+void handover_prepare(struct handover *h, struct polls *polls,
+		      int64_t *deadline);
 void handover_act(struct handover *h, const struct polls *polls);
 
 #endif

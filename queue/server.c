@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -13,6 +11,7 @@
 #include "lib/die.h"
 #include "lib/handover.h"
 #include "lib/sig.h"
+#include "lib/usock.h"
 #include "queue/client.h"
 
 #define BACKLOG 1024
@@ -32,31 +31,6 @@
 
 /* ---- opening ---- */
 
-/*
- * The lock is ours, so whatever lies at the socket's name is dead. The
- * working directory is the home: the path is short enough whatever that is.
- */
-static int listen_at(const char *path)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	int sock =
-		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t before;
-	int result;
-
-	if (sock == -1)
-		return -1;
-	if (unlink(path) == -1 && errno != ENOENT)
-		return -1;
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-	before = umask(0111); /* 0666: everybody may hand in mail */
-	result = bind(sock, (const struct sockaddr *)&at, sizeof(at));
-	umask(before);
-	if (result == -1 || listen(sock, BACKLOG) == -1)
-		return -1;
-	return sock;
-}
-
 static void load_delivery_ids(struct server *server)
 {
 	struct str text = { 0 };
@@ -75,20 +49,27 @@ static void load_delivery_ids(struct server *server)
 	str_free(&text);
 }
 
+/* Segments that could not be looked at before: qmail-send should, now. */
+static void look_at_log(struct server *server)
+{
+	uint32_t stale = appender_look(&server->appender);
+
+	for (uint64_t i = 0; i < QLOG_SEGMENTS_MAX; i++)
+		if (stale & UINT32_C(1) << i)
+			handover_replay(&server->handover, i);
+	if (server->appender.latest_id > server->spool.last_id)
+		server->spool.last_id = server->appender.latest_id;
+}
+
 /* Without the log, or nobody to hand it to, every message is a file. */
 static void open_log(struct server *server)
 {
-	if (handover_open(&server->handover, &server->appender,
-			  server->ids->single ? server->ids->single_uid
-					      : server->slots.send_uid,
-			  !server->spool.format.files_only) == -1)
-		warn_errno("cannot listen at %s", HANDOVER_SOCKET);
-	server->has_log = appender_open(&server->appender, server->homefd,
-					&server->committers) == 0;
-	if (!server->has_log)
-		warn_errno("cannot use " QLOG_FOLDER);
-	if (server->appender.latest_id > server->spool.last_id)
-		server->spool.last_id = server->appender.latest_id;
+	appender_open(&server->appender, server->homefd, &server->committers);
+	handover_open(&server->handover, &server->appender,
+		      server->ids->single ? server->ids->single_uid
+					  : server->slots.send_uid,
+		      !server->spool.format.files_only);
+	look_at_log(server);
 }
 
 void server_open(struct server *server, const struct qformat *format)
@@ -107,7 +88,9 @@ void server_open(struct server *server, const struct qformat *format)
 			    server->homefd, server->lockfd, format->sync) == -1)
 		die(EXIT_RETRY, "cannot start any committer");
 	open_log(server);
-	server->listener = listen_at(ENQUEUE_SOCKET);
+	/* Everybody may hand in mail. */
+	server->listener =
+		usock_listen(ENQUEUE_SOCKET, SOCK_STREAM, 0666, BACKLOG);
 	if (server->listener == -1)
 		die_errno(EXIT_RETRY, "cannot listen at %s", ENQUEUE_SOCKET);
 }
@@ -290,7 +273,9 @@ static void prepare(struct server *server, int64_t *deadline)
 		polls_until(deadline, clock_mono_ms() + LINGER_LOOK_MS);
 	appender_flush(&server->appender);
 	committers_prepare(&server->committers, polls, deadline);
-	handover_prepare(&server->handover, polls);
+	look_at_log(server);
+	appender_until(&server->appender, deadline);
+	handover_prepare(&server->handover, polls, deadline);
 	for (struct client *client = server->clients; client;
 	     client = client->next)
 		client_prepare(client, polls, deadline);

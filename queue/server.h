@@ -40,7 +40,6 @@ struct server {
 	struct spool spool;
 	struct slots slots;
 	struct committers committers;
-	bool has_log;
 	struct appender appender;
 	struct handover handover;
 	struct client

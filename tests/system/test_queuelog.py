@@ -16,7 +16,8 @@ import pytest
 
 from house import DOMAIN, House
 from oracle import Oracle
-from queuefile import content, log_records, states_of
+from queuefile import content, crc32c, log_records, states_of, u64
+from test_kill import Wrapped
 from waiting import wait_for
 
 # The oracle leaves alone what was there before it.
@@ -321,6 +322,42 @@ def test_a_record_is_not_released_before_its_mark(house, fate):
     oracle.judge()
 
 
+@pytest.mark.parametrize("fault,said", [
+    ("unlink:error=EROFS:when=1", "cannot listen at queue/socket/handover, trying"),
+    ("accept4:error=EMFILE:when=1..3", "cannot accept qmail-send"),
+    ("newfstatat:error=EIO:when=1..2", "cannot look at all of queue/log"),
+    ("openat:error=EIO:when=1..2", "cannot look at all of queue/log"),
+    ("pread64:error=EIO:when=1..2", "cannot look at all of queue/log"),
+])
+def test_trouble_with_the_log_at_the_start_passes(house, fault, said):
+    """What lies in it is delivered, and it is in use again, by itself."""
+    queued = Wrapped(house, "qmail-queued")
+    where = ("queue/socket/handover" if "handover" in said or "accept" in fault
+             else "queue/log" if "newfstatat" in fault else "queue/log/0")
+    try:
+        oracle = Oracle(house)
+        send = stop_send(house)
+        for _ in range(3):
+            assert oracle.send()
+        # No path tells which accept is meant: it is the first.
+        paths = () if "accept" in fault else (
+            "-P", str(house.home / where) if "pread" in fault else where)
+        queued.arm(*paths, "-e", f"inject={fault}")
+        house.svc("-k", "qmail-queued")
+        wait_for(lambda: not queued.armed(), 20, "qmail-queued to start")
+        os.kill(send, signal.SIGCONT)
+        wait_for(queued.was_injected, 20, house.story)
+        wait_for(lambda: not oracle.missing(), 20, house.story)
+        wait_for_log(house)
+        log = house.log("qmail-queued")
+        assert 0 < log.count(said) < 5, log[-2000:]
+        oracle.judge()
+        assert not files(house, "bad")
+    finally:
+        queued.disarm()
+        queued.unwrap()
+
+
 def tracer_of(pid):
     with open(f"/proc/{pid}/status") as status:
         return int(re.search(r"TracerPid:\s+(\d+)", status.read()).group(1))
@@ -401,7 +438,6 @@ def test_a_segment_of_a_later_version_is_left_alone(house):
     house.svc("-d", "qmail-send")
     wait_for(lambda: not house.pids("qmail-send") and
              not house.pids("qmail-queued"), 30, "both to end")
-    from queuefile import crc32c, u64
     for segment in (house.home / "queue/log").iterdir():
         head = b"valijaLG" + u64(2) + u64(99) + u64(1)
         with open(segment, "r+b") as file:
