@@ -227,7 +227,10 @@ static enum qfile_result open_record(struct send *s, int fd,
 	return result == QFILE_EMPTY ? QFILE_BAD : result;
 }
 
-/* False: it cannot be had now; a replay will try again. */
+/*
+ * False: it cannot be had now. Anew connected, qmail-queued will ask for a
+ * replay, which tries again.
+ */
 static bool take_record(struct send *s, const struct record *record)
 {
 	struct logged_place place = {
@@ -259,7 +262,7 @@ static bool take_record(struct send *s, const struct record *record)
 
 /* ---- what qmail-queued says ---- */
 
-/* False: the connection is of no use. */
+/* False: it speaks nonsense. */
 static bool obey(struct send *s, const struct record *record)
 {
 	uint64_t number;
@@ -275,7 +278,11 @@ static bool obey(struct send *s, const struct record *record)
 	}
 	switch (record->type) {
 	case HANDOVER_RECORD:
-		return record->value.len == 24 && take_record(s, record);
+		if (record->value.len != 24)
+			return false;
+		if (!take_record(s, record))
+			logged_disconnect(s, LOGGED_CONNECT_MS);
+		break;
 	case HANDOVER_FILE:
 		if (record_u64(record, &number))
 			take_announced(s, number);
@@ -293,12 +300,10 @@ static bool take_packet(struct send *s)
 	struct view rest = str_view(&s->logged.packet);
 	struct record record;
 
-	while (record_next(&rest, &record) == RECORD_OK)
-		if (!obey(s, &record)) {
+	while (s->logged.sock != -1 && record_next(&rest, &record) == RECORD_OK)
+		if (!obey(s, &record))
 			logged_disconnect(s, LOGGED_TROUBLE_MS);
-			return false;
-		}
-	return true;
+	return s->logged.sock != -1;
 }
 
 static void hear(struct send *s)
@@ -422,6 +427,7 @@ static void tell_released(struct send *s)
 void logged_run_all(struct send *s)
 {
 	s->logged.replay_ms = s->logged.mark_ms = 0;
+	s->logged.connect_ms = 0;
 }
 
 void logged_run(struct send *s)

@@ -266,11 +266,11 @@ def test_a_failed_sync_is_a_temporary_failure(house):
 
 
 @contextlib.contextmanager
-def marks_fail(house, when):
-    """Marks of qmail-send do: those of this number of its pwrites."""
+def calls_fail(house, fault):
+    """qmail-send's do, while this goes on."""
     tracer = subprocess.Popen(
-        ["strace", "-qq", "-o", house.home / "trace", "-e", "trace=pwrite64",
-         "-e", f"inject=pwrite64:error=ENOSPC:when={when}", "-p", str(send_pid(house))])
+        ["strace", "-qq", "-o", house.home / "trace", "-e", "trace=pwrite64,pread64",
+         "-e", f"inject={fault}", "-p", str(send_pid(house))])
     try:
         wait_for(lambda: tracer_of(send_pid(house)), 20, "strace")
         yield
@@ -283,7 +283,7 @@ def marks_fail(house, when):
 def test_a_record_whose_mark_failed_is_done_all_the_same(house):
     """Else it would be delivered again after a crash, however much later."""
     oracle = Oracle(house)
-    with marks_fail(house, 1):
+    with calls_fail(house, "pwrite64:error=ENOSPC:when=1"):
         assert oracle.send()
         wait_for(lambda: "trouble marking" in house.log(), 20, house.story)
     house.wait_queue_empty(20)
@@ -300,7 +300,7 @@ def test_a_record_is_not_released_before_its_mark(house, fate):
                 log_records(house.home) if token.encode() in image}
 
     oracle = Oracle(house)
-    with marks_fail(house, "1+"):
+    with calls_fail(house, "pwrite64:error=ENOSPC"):
         if fate == "moved":
             (house.maildir("luis")).rename(house.home / "away")
         assert oracle.send()
@@ -319,6 +319,18 @@ def test_a_record_is_not_released_before_its_mark(house, fate):
     wait_for_log(house)
     news = re.findall("new msg ([0-9]+)", house.log())
     assert len(news) == len(set(news)), house.log()
+    oracle.judge()
+
+
+@pytest.mark.root
+def test_a_record_that_could_not_be_read_is_delivered_soon(house):
+    oracle = Oracle(house)
+    with calls_fail(house, "pread64:error=EIO:when=1"):
+        assert oracle.send()
+        wait_for(lambda: "alert: unable to read a record of queue/log/" in house.log(),
+                 20, house.story)
+    wait_for(lambda: not oracle.missing(), 20, house.story)
+    wait_for_log(house)
     oracle.judge()
 
 
