@@ -471,8 +471,10 @@ class Run:
         messages = self.house.queue_files("new", "mess")
         if not self.has_journal():
             # A removed name may be back, and lead to somebody else's file.
-            ours = (self.house.home / "queue").stat().st_uid
-            messages = [p for p in messages if owner(p) in (ours, None)]
+            # qmail-queued makes files, and qmail-send, of what was in the log.
+            ours = {owner(self.house.home / "queue"),
+                    owner(self.house.home / "queue/bounce"), None}
+            messages = [p for p in messages if owner(p) in ours]
         names = {path.name for path in messages}
         # A report's removal may be undone and that of its message, which
         # came later, not: then it means nothing.
