@@ -190,6 +190,15 @@ PROGS += tcplookup
 tcplookup := tools/ucspi/tcplookup tools/ucspi/ident
 tcplookup.dynamic := yes
 
+# tools/service/: one program under the names of all services
+
+service_confs := qmail-delivery-conf qmail-smtpd-conf qmail-smtpdssl-conf \
+	qmail-submission-conf qmail-pop3d-conf qmail-pop3dssl-conf imapd-conf \
+	imapdssl-conf qmail-qmtpd-conf qmail-qmqpd-conf
+PROGS += $(service_confs)
+$(foreach p,$(service_confs),$(eval $(p) := $(addprefix tools/service/,conf \
+	maker scripts services) tools/daemontools/account)$(eval $(p).dynamic := yes))
+
 # tools/inject/
 
 PROGS += qmail-inject
