@@ -120,12 +120,15 @@ static void find_home(struct conf *c)
 	c->setting.home = str_view(&c->home);
 }
 
-static bool is_in_bin(const struct conf *c, const char *program)
+/* A path, or the name of a program of the house. */
+static bool is_installed(const struct conf *c, const char *program)
 {
 	struct str path = { 0 };
 	bool found;
 
-	str_appendf(&path, "bin/%s", program);
+	if (program[0] != '/')
+		str_append(&path, VIEW("bin/"));
+	str_append_c(&path, program);
 	found = faccessat(c->homefd, str_c(&path), X_OK, 0) == 0;
 	str_free(&path);
 	return found;
@@ -173,7 +176,7 @@ static void find_account(struct conf *c)
 		break;
 	}
 	if (c->service->logs_in &&
-	    (c->account[0] == '/' || is_in_bin(c, c->account))) {
+	    (c->account[0] == '/' || is_installed(c, c->account))) {
 		c->setting.check = view_of(c->account);
 		return;
 	}
@@ -233,7 +236,9 @@ static void write_log(struct conf *c)
 	maker_file(&c->maker, "log/run", 0755, str_view(&text));
 	maker_folder(&c->maker, "log/env", 0755);
 	variable(c, "log/env/MAXFILESIZE", MAX_FILE_SIZE);
+	variable(c, "log/env/MAXLOGFILES", NULL);
 	variable(c, "log/env/MAXLOGSIZES", NULL);
+	variable(c, "log/env/PROCESSOR", NULL);
 	/* Logs name every recipient: nobody else reads them. */
 	maker_folder(&c->maker, "log/main", 0700);
 	maker_own(&c->maker, "log/main", c->log_uid, c->log_gid);
@@ -306,15 +311,22 @@ static void write_rules(struct conf *c)
 	str_free(&text);
 }
 
+static void add_missing(const struct conf *c, const char *program,
+			struct str *missing)
+{
+	if (!is_installed(c, program))
+		str_appendf(missing, "%s%s", missing->len ? ", " : "", program);
+}
+
 /* supervise would start again and again what is not there. */
 static void write_down(struct conf *c)
 {
 	struct str missing = { 0 };
 
+	if (c->service->logs_in)
+		add_missing(c, c->setting.check.p, &missing);
 	for (size_t i = 0; i < SERVICE_NEEDS && c->service->needs[i]; i++)
-		if (!is_in_bin(c, c->service->needs[i]))
-			str_appendf(&missing, "%s%s", missing.len ? ", " : "",
-				    c->service->needs[i]);
+		add_missing(c, c->service->needs[i], &missing);
 	if (missing.len) {
 		maker_file(&c->maker, "down", 0644, VIEW(""));
 		warn("warning: not installed: %s; as long as there is %s/down "

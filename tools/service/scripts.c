@@ -41,7 +41,9 @@
 	     "    exec \\\n"                                                   \
 	     "    setuidgid @LOGACCOUNT@ \\\n"                                 \
 	     "    multilog t ${MAXFILESIZE+\"s$MAXFILESIZE\"} "                \
-	     "${MAXLOGSIZES+\"n$MAXLOGSIZES\"} ./main\n"                       \
+	     "${MAXLOGFILES+\"n$MAXLOGFILES\"} "                               \
+	     "${MAXLOGSIZES+\"n$MAXLOGSIZES\"} \\\n"                           \
+	     "    ${PROCESSOR+\"!$PROCESSOR\"} ./main\n"                       \
 	     "'\n"
 
 #define MAKEFILE                                                               \
@@ -59,17 +61,19 @@
 	"    exit 100\n"                                                       \
 	"fi\n"                                                                 \
 	"umask 022\n"                                                          \
-	"{\n"                                                                  \
+	"if {\n"                                                               \
 	"    for address; do\n"                                                \
 	"        printf \"%s\\n\" \"$address\"':@INSTRUCTIONS@'\n"             \
 	"    done\n"                                                           \
 	"    cat tcp\n"                                                        \
 	"} >tcp.new &&\n"                                                      \
-	"@HOME@/bin/tcprules tcp.cdb tcp.tmp <tcp.new && mv tcp.new tcp || "   \
-	"{\n"                                                                  \
+	"    @HOME@/bin/tcprules tcp.cdb tcp.tmp <tcp.new\n"                   \
+	"then\n"                                                               \
+	"    mv tcp.new tcp\n"                                                 \
+	"else\n"                                                               \
 	"    rm -f tcp.new\n"                                                  \
 	"    exit 111\n"                                                       \
-	"}\n"
+	"fi\n"
 
 bool script_is_plain(struct view v)
 {
