@@ -88,10 +88,6 @@ house_control() {
 	printf '%s\nlocalhost\n' "$me" | put_file "$house/control/rcpthosts"
 	echo "$house/vpopmail" | put_file "$house/control/vpopmailhome"
 	echo "$house/service/qmail-send" | put_file "$house/control/sendservice"
-	printf '%s\n' '127.:allow,RELAYCLIENT=""' '::1:allow,RELAYCLIENT=""' \
-		':allow' | put_file "$house/control/tcp.smtp"
-	"$house/bin/tcprules" "$house/control/tcp.smtp.cdb" \
-		"$house/control/tcp.smtp.tmp" <"$house/control/tcp.smtp"
 }
 
 house_vpopmail() {

@@ -191,11 +191,6 @@ house_control_installed() {
 install_control() {
 	local house=$1
 	echo "/service/qmail-send" | put_file "$house/control/sendservice"
-	[ ! -e "$house/control/tcp.smtp.cdb" ] || [ -e "$house/control/tcp.smtp" ] || return 0
-	printf '%s\n' '127.:allow,RELAYCLIENT=""' '::1:allow,RELAYCLIENT=""' \
-		':allow' | put_file "$house/control/tcp.smtp"
-	"$house/bin/tcprules" "$house/control/tcp.smtp.cdb" \
-		"$house/control/tcp.smtp.tmp" <"$house/control/tcp.smtp"
 }
 
 install_vpopmail() {

@@ -19,23 +19,48 @@ service() {
 	own "$house" qmaill 0700 "service/$name/log/main"
 }
 
-# as HOUSE ROLE: tcpserver's options to become that user.
-as() {
-	local ids
-	is_single "$1" && return
-	ids=$(ids_of "$1" "$2")
-	printf -- '-u %s -g %s ' "${ids% *}" "${ids#* }"
+# server HOUSE NAME PROGRAM ROLE IP PORT: made by PROGRAM, under a name that
+# nobody looks at until server_done.
+server() {
+	local house=$1 program=$3 dir=$1/service/.$2 account logaccount
+	account=:$(ids_of "$house" "$4" | tr ' ' :)
+	logaccount=:$(ids_of "$house" qmaill | tr ' ' :)
+	rm -rf "$dir" # of a run that was interrupted
+	"$house/bin/$program" "$account" "$logaccount" "$dir" "$5"
+	echo "$6" >"$dir/env/PORT"
 }
 
-service_env() {
-	local dir=$1/service/$2/env pair
-	shift 2
-	for pair in "$@"; do
-		printf '%s\n' "${pair#*=}" | put_file "$dir/${pair%%=*}"
-	done
+server_done() {
+	mv "$1/service/.$2" "$1/service/$2"
 }
 
-# services_make HOUSE SMTP-PORT POP3-PORT [IP]
+# server_rules HOUSE NAME: standard input says who may connect.
+server_rules() {
+	local house=$1 dir=$1/service/.$2
+	cat >"$dir/tcp"
+	"$house/bin/tcprules" "$dir/tcp.cdb" "$dir/tcp.tmp" <"$dir/tcp"
+}
+
+# What control/tcp.smtp said goes on to count.
+service_smtpd() {
+	local house=$1 smtp=$2 ip=$3
+	server "$house" qmail-smtpd qmail-smtpd-conf qmaild "$ip" "$smtp"
+	if [ -e "$house/control/tcp.smtp" ]; then
+		server_rules "$house" qmail-smtpd <"$house/control/tcp.smtp"
+	elif [ -e "$house/control/tcp.smtp.cdb" ]; then
+		cp "$house/control/tcp.smtp.cdb" "$house/service/.qmail-smtpd/tcp.cdb"
+	fi
+	server_done "$house" qmail-smtpd
+}
+
+service_pop3d() {
+	local house=$1 pop3=$2 ip=$3
+	server "$house" qmail-pop3d qmail-pop3d-conf root "$ip" "$pop3"
+	echo :allow | server_rules "$house" qmail-pop3d
+	server_done "$house" qmail-pop3d
+}
+
+# services_make HOUSE SMTP-PORT POP3-PORT [IP]: those that are missing.
 services_make() {
 	local house=$1 smtp=$2 pop3=$3 ip=${4-127.0.0.1}
 
@@ -45,24 +70,8 @@ services_make() {
 	service "$house" qmail-send <<-E
 		exec env - PATH="\$PATH" \${VALIJA_TEST_CLOCK+"VALIJA_TEST_CLOCK=\$VALIJA_TEST_CLOCK"} qmail-start ./Maildir/
 	E
-	service "$house" qmail-smtpd <<-E
-		exec envdir ./env sh -c '
-			exec tcpserver -vDRH -l "\`sed 1q $house/control/me\`" -x "$house/control/tcp.smtp.cdb" \\
-			-c "\${CONCURRENCY-100}" -b "\${BACKLOG-500}" \\
-			$(as "$house" qmaild)\\
-			-- "\${IP-127.0.0.1}" "\${PORT-25}" qmail-smtpd
-		'
-	E
-	service_env "$house" qmail-smtpd "IP=$ip" "PORT=$smtp"
-	service "$house" qmail-pop3d <<-E
-		exec envdir ./env sh -c '
-			exec tcpserver -vDRHl0 -c "\${CONCURRENCY-100}" -b "\${BACKLOG-500}" \\
-			-- "\${IP-127.0.0.1}" "\${PORT-110}" qmail-popup \\
-			"\${POPUPHOST-\`sed 1q $house/control/me\`}" \\
-			vchkpw qmail-pop3d "\${MAILDIRNAME-Maildir}"
-		'
-	E
-	service_env "$house" qmail-pop3d "IP=$ip" "PORT=$pop3"
+	[ -e "$house/service/qmail-smtpd" ] || service_smtpd "$house" "$smtp" "$ip"
+	[ -e "$house/service/qmail-pop3d" ] || service_pop3d "$house" "$pop3" "$ip"
 }
 
 SERVICES="qmail-queued qmail-send qmail-smtpd qmail-pop3d"

@@ -270,10 +270,8 @@ def test_wrong_password_is_refused(running):
 
 
 def test_relaying_is_refused_without_relayclient(house):
-    house.control("tcp.smtp", ":allow\n")
-    house.run("tcprules", house.home / "control/tcp.smtp.cdb",
-              house.home / "control/tcp.smtp.tmp",
-              input=b":allow\n")
+    smtpd = house.home / "service/qmail-smtpd"
+    house.run("tcprules", smtpd / "tcp.cdb", smtpd / "tcp.tmp", input=b":allow\n")
     house.add_domain()
     house.start()
     with house.smtp() as client:

@@ -363,6 +363,15 @@ def test_install_on_a_fresh_machine(machine):
     }.items():
         assert (machine.root / link).readlink() == target
     assert (machine.root / "etc/systemd/system/valija.service").exists()
+    smtpd, pop3d = machine.house / "service/qmail-smtpd", machine.house / "service/qmail-pop3d"
+    assert "    envuidgid :7791:2108 \\\n" in (smtpd / "run").read_text()
+    assert "envuidgid" not in (pop3d / "run").read_text()
+    assert (smtpd / "tcp").read_text().startswith('127.:allow,RELAYCLIENT=""\n')
+    assert (pop3d / "tcp").read_text() == ":allow\n"
+    for path, port in (smtpd, "25\n"), (pop3d, "110\n"):
+        assert (path / "env/PORT").read_text() == port
+        assert (path / "env/IP").read_text() == "0\n"
+        assert not (path / "down").exists()
     (machine.house / "control/locals").unlink()
     before = machine.control()
     machine.install()
@@ -395,6 +404,8 @@ def test_install_takes_another_house_over_as_it_is(machine):
     assert "3001 3002" in ids and "/srv/mail" in ids
     assert not [line for line in ids if line.startswith("0 ") or line == "/"]
     assert (house / "control/tcp.smtp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
+    # Its rules go on to count.
+    assert (house / "service/qmail-smtpd/tcp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
     assert (house / "alias/.qmail-root").read_text() == "&somebody@example.com\n"
     assert (house / "bin.before-valija/qmail-send").read_text() == "old"
     assert (house / "queue.before-valija/mess").is_dir()
