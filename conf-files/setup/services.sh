@@ -41,6 +41,16 @@ server_rules() {
 	"$house/bin/tcprules" "$dir/tcp.cdb" "$dir/tcp.tmp" <"$dir/tcp"
 }
 
+# rules_without_source DIR: tcp must not be compiled over them by mistake, and
+# the line that does not compile says why.
+rules_without_source() {
+	local dir=$1
+	echo "tcp.cdb was taken over without its source: write that here instead" \
+		>"$dir/tcp"
+	cat >"$dir/tcp.cdb"
+	say "there is no control/tcp.smtp: ${dir##*/.}/tcp.cdb is control/tcp.smtp.cdb"
+}
+
 # What control/tcp.smtp said goes on to count.
 service_smtpd() {
 	local house=$1 smtp=$2 ip=$3
@@ -48,7 +58,8 @@ service_smtpd() {
 	if [ -e "$house/control/tcp.smtp" ]; then
 		server_rules "$house" qmail-smtpd <"$house/control/tcp.smtp"
 	elif [ -e "$house/control/tcp.smtp.cdb" ]; then
-		cp "$house/control/tcp.smtp.cdb" "$house/service/.qmail-smtpd/tcp.cdb"
+		rules_without_source "$house/service/.qmail-smtpd" \
+			<"$house/control/tcp.smtp.cdb"
 	fi
 	server_done "$house" qmail-smtpd
 }

@@ -400,6 +400,50 @@ def test_a_failure_half_way_leaves_nothing(running, tmp_path):
     assert list((tmp_path / "services").iterdir()) == []
 
 
+@pytest.fixture
+def small_home(running, tmp_path):
+    """A home whose tcprules is the test's: (home, how to make a service)."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "services").mkdir()
+    shutil.copy(running.home / "bin/qmail-smtpd-conf", tmp_path / "bin")
+
+    def start(tcprules):
+        (tmp_path / "bin/tcprules").write_text(f"#!/bin/sh\n{tcprules}\n")
+        (tmp_path / "bin/tcprules").chmod(0o755)
+        return run(tmp_path / "bin/qmail-smtpd-conf", role(running, "qmaild"),
+                   role(running, "qmaill"), tmp_path / "services/smtpd", text=True)
+    return tmp_path, start
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT"])
+def test_a_signal_waits_until_the_directory_is_complete_or_gone(small_home, name):
+    home, start = small_home
+    done = start(f"kill -{name} $PPID; exit 111")
+    assert done.returncode == 111 and "unable to compile" in done.stderr
+    assert list((home / "services").iterdir()) == []
+    done = start(f"kill -{name} $PPID; cat > tcp.cdb")
+    assert done.returncode == -getattr(signal, f"SIG{name}")
+    assert [p.name for p in (home / "services").iterdir()] == ["smtpd"]
+    assert (home / "services/smtpd/log/main").is_dir()
+
+
+def test_a_folder_that_appears_meanwhile_stays(small_home):
+    home, start = small_home
+    done = start(f"cat > tcp.cdb; mkdir {home}/services/smtpd")
+    assert done.returncode == 111 and "File exists" in done.stderr
+    assert [p.name for p in (home / "services").iterdir()] == ["smtpd"]
+    assert list((home / "services/smtpd").iterdir()) == []
+
+
+def test_what_cannot_be_written_leaves_nothing(running, tmp_path):
+    """As on a full disk: no file may be longer than the first ones are."""
+    done = run("sh", "-c", 'ulimit -f 0; exec "$@"', "sh",
+               running.home / "bin/qmail-smtpd-conf", role(running, "qmaild"),
+               role(running, "qmaill"), tmp_path / "smtpd", text=True)
+    failed(done, f"fatal: unable to write {tmp_path}/smtpd/run: File too large\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.root
 def test_an_ordinary_user_makes_no_logs_for_others(running, tmp_path):
     folder = running.home / "nobodys"

@@ -400,12 +400,17 @@ def test_install_takes_another_house_over_as_it_is(machine):
     control = machine.control()
     assert set(control) == {"me", "deliveryids", "sendservice"}
     assert control["me"] == "old.example.net\n"
+    assert "there is no control/tcp.smtp" in told
     ids = control["deliveryids"].splitlines()
     assert "3001 3002" in ids and "/srv/mail" in ids
     assert not [line for line in ids if line.startswith("0 ") or line == "/"]
     assert (house / "control/tcp.smtp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
-    # Its rules go on to count.
-    assert (house / "service/qmail-smtpd/tcp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
+    # Its rules go on to count, and nothing is compiled over them unseen.
+    smtpd = house / "service/qmail-smtpd"
+    assert (smtpd / "tcp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
+    add = subprocess.run([smtpd / "add-client", "192.0.2.1"], capture_output=True, text=True)
+    assert add.returncode == 111 and "without its source: write that here" in add.stderr
+    assert (smtpd / "tcp.cdb").read_bytes() == b"made from /etc/tcp.smtp"
     assert (house / "alias/.qmail-root").read_text() == "&somebody@example.com\n"
     assert (house / "bin.before-valija/qmail-send").read_text() == "old"
     assert (house / "queue.before-valija/mess").is_dir()

@@ -283,6 +283,7 @@ static void compile_rules(struct conf *c)
 	if (fd == -1)
 		maker_fail(&c->maker, "read tcp");
 	maker_expect(&c->maker, "tcp.cdb");
+	maker_expect(&c->maker, "tcp.tmp"); /* of one that was killed */
 	spawn_fd(&s, fd, STDIN_FILENO);
 	pid = spawn_start(&s);
 	if (pid == -1 || spawn_wait(pid, &status) == -1)
