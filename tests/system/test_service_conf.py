@@ -781,14 +781,18 @@ def effect_of_LOGLEVEL(house, directory, port):
     assert "LOGLEVEL=255" in lines
 
 
-def wait_files(house, directory, count):
-    """Talk until the log has had this many files change."""
-    port = int((directory / "env/PORT").read_text())
+def wait_files(directory, port, count):
+    """Talk until this many new files of the log are complete; those there are."""
+    folder = directory / "log/main"
+    before = set(folder.glob("@*"))
     seen = set()
-    while len(seen) < count:
+
+    def enough():
         greeting(port)
-        seen |= {p.name for p in (directory / "log/main").glob("@*")}
-    return sorted((directory / "log/main").glob("@*"))
+        seen.update(set(folder.glob("@*")) - before)
+        return len(seen) >= count
+    wait_for(enough, 120, f"{count} files")
+    return sorted(folder.glob("@*"))
 
 
 def restart_log(house, directory, name, value):
@@ -804,15 +808,17 @@ def restart_log(house, directory, name, value):
 def effect_of_MAXFILESIZE(house, directory, port):
     line = restart_log(house, directory, "MAXFILESIZE", "4096")
     assert line == ["multilog", "t", "s4096", "./main"]
-    for path in wait_files(house, directory, 2)[-1:]:
-        assert 2096 <= path.stat().st_size <= 4096
+    newest = wait_files(directory, port, 2)[-1]
+    assert 2096 <= newest.stat().st_size <= 4096
 
 
 def effect_of_MAXLOGFILES(house, directory, port, name="MAXLOGFILES"):
     restart_log(house, directory, "MAXFILESIZE", "4096")
     line = restart_log(house, directory, name, "3")
     assert line == ["multilog", "t", "s4096", "n3", "./main"]
-    assert len(wait_files(house, directory, 5)) <= 2  # and current
+    wait_files(directory, port, 5)
+    wait_for(lambda: len(list((directory / "log/main").glob("@*"))) == 2, 20,
+             "two files beside current")
     assert restart_log(house, directory, "MAXFILESIZE", "") == ["multilog", "t", "n3", "./main"]
     assert restart_log(house, directory, name, "") == ["multilog", "t", "./main"]
 
@@ -855,10 +861,9 @@ def test_variable(running, pop3d, name):
 # ---- a house of such services, under ours and Debian's daemontools ----
 
 @contextlib.contextmanager
-def scanned(house, program):
-    """The house's services under this svscan; all of them gone at the end."""
-    services = house.home / "service"
-    env = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+def scanned(house, program, services, path):
+    """The services there under this svscan; all of them gone at the end."""
+    env = {"PATH": path}
     with open(house.home / "log/svscan", "ab") as errors:
         process = subprocess.Popen([program, services], env=env, cwd="/",
                                    stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
@@ -891,7 +896,7 @@ def test_a_house_of_such_services_alone(house, whose):
     (staged["delivery"] / "env/LOGLEVEL").write_text("7\n")
     for name, path in staged.items():
         path.rename(path.with_name(name))
-    with scanned(house, program):
+    with scanned(house, program, house.home / "service", f"{program.parent}:/usr/bin:/bin"):
         for port in house.smtp_port, house.pop3_port:
             wait_for(lambda: listens(port), 30, lambda: log(house.home / "service/smtpd"))
         wait_for(house.queued_listens, 30, "qmail-queued")
@@ -935,29 +940,33 @@ ${CONCURRENCY+"-c$CONCURRENCY"} \\
 """
 
 
-def test_a_service_as_administrators_type_it(running):
-    """Its run file word for word; it relies on svscan's PATH."""
-    staged = running.home / "service/.typed"
-    (staged / "env").mkdir(parents=True)
-    (staged / "log").mkdir()
-    (staged / "run").write_text(SAMPLE)
-    (staged / "log/run").write_text("#!/bin/sh\nexec multilog t ./main\n")
+@pytest.mark.parametrize("whose", ["ours", "Debian's"])
+def test_a_service_as_administrators_type_it(running, whose):
+    """Its run file word for word; PATH decides whose tools it finds."""
+    need_debian()
+    services = running.home / "typing"
+    directory = services / "typed"
+    (directory / "env").mkdir(parents=True)
+    (directory / "log").mkdir()
+    (directory / "run").write_text(SAMPLE)
+    (directory / "log/run").write_text("#!/bin/sh\nexec multilog t ./main\n")
     for name in "run", "log/run":
-        (staged / name).chmod(0o755)
+        (directory / name).chmod(0o755)
     port = free_port()
-    (staged / "env/IP").write_text("127.0.0.1\n")
-    (staged / "env/PORT").write_text(f"{port}\n")
-    (staged / "env/LOCALNAME").write_text("0\n")
-    (staged / "tcp").write_text("127.:allow\n:deny\n")
+    for name, value in ("IP", "127.0.0.1"), ("PORT", port), ("LOCALNAME", "0"):
+        (directory / "env" / name).write_text(f"{value}\n")
+    (directory / "tcp").write_text("127.:allow\n:deny\n")
     subprocess.run(f"{running.home}/bin/tcprules tcp.cdb tcp.tmp < tcp", shell=True,
-                   check=True, cwd=staged)
-    directory = staged.rename(staged.with_name("typed"))
-    try:
+                   check=True, cwd=directory)
+    ours, debians = f"{running.home}/bin", f"{DEBIAN}:/bin"
+    program = running.home / "bin/svscan" if whose == "ours" else DEBIAN / "svscan"
+    path = f"{ours}:{debians}" if whose == "ours" else f"{debians}:{ours}"
+    with scanned(running, program, services, path):
         wait_for(lambda: listens(port), 30, lambda: log(directory))
-        client = pop3(port)
-        client.quit()
+        pop3(port).quit()
         me = (running.home / "control/me").read_bytes().strip()
         assert greeting(port).endswith(b"@" + me + b">\r\n")
         wait_for(lambda: "tcpserver: ok" in log(directory), 20, "the log")
-    finally:
-        remove(running, directory)
+        server = os.readlink(f"/proc/{pid_of(directory)}/exe")
+        assert server == str(program.with_name("tcpserver"))
+    shutil.rmtree(services)
