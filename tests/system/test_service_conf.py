@@ -72,12 +72,41 @@ def variables(program):
     return found
 
 
+def at_a_free_port(house, program, name, **kw):
+    """A service directory that nobody runs, and its port."""
+    directory = made(house, program, name, "127.0.0.1", **kw)
+    port = free_port()
+    (directory / "env/PORT").write_text(f"{port}\n")
+    return directory, port
+
+
 @contextlib.contextmanager
 def served(house, program, name, **kw):
-    """A service of the running house: its directory and its port."""
-    staged = made(house, program, name, "127.0.0.1", **kw)
-    port = free_port()
-    (staged / "env/PORT").write_text(f"{port}\n")
+    """A service of the running house, under a svscan of its own: the house's
+    looks for new ones only every five seconds.
+    """
+    directory, port = at_a_free_port(house, program, name, **kw)
+    scanned = house.home / f"scanned-{name}"
+    scanned.mkdir()
+    (scanned / name).symlink_to(directory)
+    svscan = subprocess.Popen(
+        [house.home / "bin/svscan", scanned], stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+        env={"PATH": f"{house.home}/bin:{os.environ['PATH']}"})
+    try:
+        wait_for(lambda: listens(port), 30, lambda: f"{name}\n{log(directory)}")
+        yield directory, port
+    finally:
+        svscan.terminate()
+        svscan.wait(30)
+        stop(house, directory)
+        shutil.rmtree(scanned)
+
+
+@contextlib.contextmanager
+def found_by_house(house, program, name, **kw):
+    """The same, found by the house's svscan."""
+    staged, port = at_a_free_port(house, program, name, **kw)
     directory = staged.with_name(name)
     staged.rename(directory)
     try:
@@ -85,6 +114,14 @@ def served(house, program, name, **kw):
         yield directory, port
     finally:
         remove(house, directory)
+
+
+def stop(house, real):
+    for part in real, real / "log":
+        run(house.home / "bin/svc", "-dx", part)
+    for part in real, real / "log":
+        wait_for(lambda: run(house.home / "bin/svok", part).returncode != 0, 30, part)
+    shutil.rmtree(real)
 
 
 def remove(house, directory):
@@ -95,11 +132,7 @@ def remove(house, directory):
     else:
         directory = directory.rename(directory.with_name(f".{directory.name}"))
         real = directory
-    for part in real, real / "log":
-        run(house.home / "bin/svc", "-dx", part)
-    for part in real, real / "log":
-        wait_for(lambda: run(house.home / "bin/svok", part).returncode != 0, 30, part)
-    shutil.rmtree(real)
+    stop(house, real)
 
 
 def log(directory):
@@ -605,7 +638,7 @@ def test_who_runs_what(running):
 
 def test_a_copy_with_another_port_and_a_link_is_another_service(running):
     """As it is typed: cp -rp, PORT, ln -s."""
-    with served(running, "qmail-pop3d-conf", "first") as (directory, port):
+    with found_by_house(running, "qmail-pop3d-conf", "first") as (directory, port):
         greeting(port)
         wait_for(lambda: "tcpserver: end" in log(directory), 20, "a log to copy")
         second = free_port()
