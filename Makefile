@@ -180,14 +180,17 @@ PROGS += tcprulescheck
 tcprulescheck := tools/ucspi/tcprulescheck tools/ucspi/rules
 tcprulescheck.libs := -lcdb
 PROGS += tcpserver
+ucspi_names := tools/ucspi/lookup tools/ucspi/option tools/ucspi/peer
 tcpserver := tools/ucspi/tcpserver tools/ucspi/options tools/ucspi/listen \
 	tools/ucspi/status tools/ucspi/child tools/ucspi/visitor \
-	tools/ucspi/lookup \
-	tools/ucspi/rules
+	tools/ucspi/rules $(ucspi_names)
 tcpserver.libs := -lcdb
-# Names need NSS: tcpserver asks this one, which it runs beside itself.
+PROGS += tcpclient
+tcpclient := tools/ucspi/tcpclient tools/ucspi/clientoptions \
+	tools/ucspi/reach tools/ucspi/dial $(ucspi_names)
+# Names need NSS: these two ask this one, which they run beside themselves.
 PROGS += tcplookup
-tcplookup := tools/ucspi/tcplookup tools/ucspi/ident
+tcplookup := tools/ucspi/tcplookup tools/ucspi/ident tools/ucspi/dial
 tcplookup.dynamic := yes
 
 # tools/service/: one program under the names of all services
@@ -278,11 +281,11 @@ test_service := tools/daemontools/service
 test_script := tools/daemontools/script
 fuzz_script := tools/daemontools/script
 test_rulefile := tools/ucspi/rulefile tools/ucspi/rules
-test_ident := tools/ucspi/ident
+test_ident := tools/ucspi/ident tools/ucspi/dial
 fuzz_addrlist := tools/inject/compose tools/inject/config
 test_reader := tools/inject/reader
 fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
-fuzz_ident := tools/ucspi/ident
+fuzz_ident := tools/ucspi/ident tools/ucspi/dial
 fuzz_reader := tools/inject/reader
 fuzz_status := tools/daemontools/service
 fuzz_slots := queue/slots

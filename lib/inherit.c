@@ -11,7 +11,7 @@
 #include "lib/die.h"
 #include "lib/sig.h"
 
-static void guard_descriptors(void)
+void inherit_descriptors(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) != fd)
@@ -22,7 +22,7 @@ void inherit_reset(void)
 {
 	struct rlimit none = { 0 };
 
-	guard_descriptors();
+	inherit_descriptors();
 	sig_reset_all();
 	sig_ignore_write_signals();
 	umask(077);

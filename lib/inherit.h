@@ -17,6 +17,9 @@
  */
 void inherit_reset(void);
 
+/* Only the descriptors: for who passes everything else on. */
+void inherit_descriptors(void);
+
 /*
  * Let small writes to fd leave at once, if it is a TCP socket: waiting for
  * the peer's acknowledgement costs 40 ms a reply.

@@ -1,13 +1,12 @@
 #include "tools/ucspi/ident.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/in.h"
 #include "lib/ipaddr.h"
 #include "lib/out.h"
+#include "tools/ucspi/dial.h"
 
 #define IDENT_PORT 113
 #define LINE_MAX_BYTES 1000 /* RFC 1413 section 4 */
@@ -29,45 +28,23 @@ bool ident_parse(struct view line, struct str *info)
 	return info->len > 0;
 }
 
-static int wait_connected(int fd, int64_t deadline_ms)
-{
-	struct pollfd ready = { .fd = fd, .events = POLLOUT };
-	int64_t left = deadline_ms - clock_mono_ms();
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	if (left <= 0 || poll(&ready, 1, (int)left) != 1)
-		return -1;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1 || error)
-		return -1;
-	return 0;
-}
-
 /* Connect from the very address that the connection came to. */
-static int connect_from(const struct ident *ident, int64_t deadline_ms)
+static int connect_from(const struct ident *ident)
 {
-	struct sockaddr_storage address;
 	struct ipaddr local;
 	struct ipaddr remote;
-	socklen_t len;
 	int fd;
 
 	if (!ipaddr_parse(ident->local_ip, &local) ||
 	    !ipaddr_parse(ident->remote_ip, &remote))
 		return -1;
-	fd = socket(remote.v6 ? AF_INET6 : AF_INET,
-		    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = dial_open(remote.v6);
 	if (fd == -1)
 		return -1;
-	len = ipaddr_to_socket(&local, 0, &address);
-	if (bind(fd, (struct sockaddr *)&address, len) == -1)
-		goto fail;
-	len = ipaddr_to_socket(&remote, IDENT_PORT, &address);
-	if (connect(fd, (struct sockaddr *)&address, len) == 0)
+	if (dial_bind(fd, &local, 0) == 0 &&
+	    dial_connect(fd, &remote, IDENT_PORT,
+			 (int)ident->timeout_s * 1000) == 0)
 		return fd;
-	if (errno == EINPROGRESS && wait_connected(fd, deadline_ms) == 0)
-		return fd;
-fail:
 	close(fd);
 	return -1;
 }
@@ -96,7 +73,7 @@ bool ident_ask(const struct ident *ident, struct str *info)
 {
 	int64_t deadline_ms =
 		clock_mono_ms() + (int64_t)ident->timeout_s * 1000;
-	int fd = connect_from(ident, deadline_ms);
+	int fd = connect_from(ident);
 	bool known;
 
 	if (fd == -1)

@@ -24,16 +24,10 @@ static noreturn void cannot(const struct options *o, const char *what)
 
 static unsigned find_port(const struct options *o)
 {
-	struct str answer = { 0 };
-	uint64_t port;
+	unsigned port;
 
-	if (view_u64(view_of(o->port), &port) && port <= 65535)
-		return (unsigned)port;
-	if (lookup_service(o->port, &answer) &&
-	    view_u64(str_view(&answer), &port) && port <= 65535) {
-		str_free(&answer);
-		return (unsigned)port;
-	}
+	if (lookup_port(o->port, &port))
+		return port;
 	if (o->verbosity >= ERRORS)
 		warn("fatal: unable to figure out port number for %s", o->port);
 	_exit(EXIT_RETRY);
@@ -41,20 +35,14 @@ static unsigned find_port(const struct options *o)
 
 static void find_host(const struct options *o, struct place *place)
 {
-	struct str answer = { 0 };
-
 	place->both = *o->host == '\0' || view_eq(view_of(o->host), VIEW("0"));
 	if (place->both) {
 		place->ip = (struct ipaddr){ .v6 = true };
 		return;
 	}
-	if (ipaddr_parse(view_of(o->host), &place->ip))
+	if (ipaddr_parse(view_of(o->host), &place->ip) ||
+	    lookup_host(o->host, &place->ip, 1))
 		return;
-	if (lookup_host(o->host, &answer) &&
-	    ipaddr_parse(str_view(&answer), &place->ip)) {
-		str_free(&answer);
-		return;
-	}
 	if (o->verbosity >= ERRORS)
 		warn("fatal: no IP address for %s", o->host);
 	_exit(EXIT_RETRY);

@@ -88,28 +88,42 @@ static void finish(struct asking *a)
 		warn_errno("warning: lost tcplookup");
 }
 
-/* One question, one line. */
-static bool ask(const char *kind, const char *name, struct str *answer)
+bool lookup_port(const char *text, unsigned *port)
 {
-	const char *argv[] = { NULL, kind, name, NULL };
+	const char *argv[] = { NULL, "service", text, NULL };
+	struct str answer = { 0 };
 	struct asking a;
-	bool answered;
+	uint64_t number;
+	bool known = view_u64(view_of(text), &number);
+
+	if (!known && start(&a, argv, NAME_TIMEOUT_MS)) {
+		known = in_line(&a.in, &answer, ANSWER_MAX_BYTES) == IN_OK &&
+			view_u64(str_view(&answer), &number);
+		finish(&a);
+	}
+	str_free(&answer);
+	if (!known || number > 65535)
+		return false;
+	*port = (unsigned)number;
+	return true;
+}
+
+size_t lookup_host(const char *name, struct ipaddr *list, size_t room)
+{
+	const char *argv[] = { NULL, "host", name, NULL };
+	struct str answer = { 0 };
+	struct asking a;
+	size_t count = 0;
 
 	if (!start(&a, argv, NAME_TIMEOUT_MS))
-		return false;
-	answered = in_line(&a.in, answer, ANSWER_MAX_BYTES) == IN_OK;
+		return 0;
+	while (count < room &&
+	       in_line(&a.in, &answer, ANSWER_MAX_BYTES) == IN_OK)
+		if (ipaddr_parse(str_view(&answer), &list[count]))
+			count++;
 	finish(&a);
-	return answered;
-}
-
-bool lookup_service(const char *name, struct str *answer)
-{
-	return ask("service", name, answer);
-}
-
-bool lookup_host(const char *name, struct str *answer)
-{
-	return ask("host", name, answer);
+	str_free(&answer);
+	return count;
 }
 
 /* Strangers chose these bytes: what is not printable is not taken. */

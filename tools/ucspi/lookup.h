@@ -11,11 +11,13 @@
  * What cannot be found out, or not in time, is unknown; that is no error.
  */
 
+#include "lib/ipaddr.h"
 #include "lib/str.h"
 
-/* Append the port number, or the first address; false without an answer. */
-bool lookup_service(const char *name, struct str *answer);
-bool lookup_host(const char *name, struct str *answer);
+/* A number, or a service's name; false when it is neither. */
+bool lookup_port(const char *text, unsigned *port);
+/* The first addresses of a host, as many as there is room for. */
+size_t lookup_host(const char *name, struct ipaddr *list, size_t room);
 
 /* What to ask about a connection, and the answers. */
 struct lookup {

@@ -18,18 +18,6 @@ static noreturn void usage(void)
 			 "host port program");
 }
 
-static unsigned number(char option, const char *text, unsigned min,
-		       unsigned max)
-{
-	uint64_t value;
-
-	if (!view_u64(view_of(text), &value) || value < min || value > max)
-		die(EXIT_REJECT,
-		    "option -%c needs a number from %u to %u, not %s", option,
-		    min, max, text);
-	return (unsigned)value;
-}
-
 /*
  * An id that is no number must not mean "stay root": with an unset variable
  * in the run script it would.
@@ -60,13 +48,13 @@ static void set_value(struct options *o, int option, const char *value)
 {
 	switch (option) {
 	case 'b':
-		o->backlog = number('b', value, 0, INT32_MAX);
+		o->backlog = option_number('b', view_of(value), 0, INT32_MAX);
 		break;
 	case 'B':
 		o->banner = view_of(value);
 		break;
 	case 'c':
-		o->limit = number('c', value, 1, LIMIT_MAX);
+		o->limit = option_number('c', view_of(value), 1, LIMIT_MAX);
 		break;
 	case 'g':
 		set_gid(o, "option -g", value);
@@ -75,7 +63,7 @@ static void set_value(struct options *o, int option, const char *value)
 		o->local_host = value;
 		break;
 	case 't':
-		o->timeout_s = number('t', value, 0, 86400);
+		o->timeout_s = option_number('t', view_of(value), 0, 86400);
 		break;
 	case 'u':
 		set_uid(o, "option -u", value);

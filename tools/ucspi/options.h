@@ -8,13 +8,7 @@
 
 #include <sys/types.h>
 
-#include "lib/str.h"
-
-enum verbosity {
-	QUIET,   /* -q: nothing */
-	ERRORS,  /* -Q: what went wrong */
-	VERBOSE, /* -v: and every connection */
-};
+#include "tools/ucspi/option.h"
 
 struct options {
 	enum verbosity verbosity;

@@ -1,9 +1,9 @@
 /*
- * tcplookup - look up names for tcpserver, in a process that may be killed.
+ * tcplookup - look up names for tcpserver and tcpclient, in a process that may be killed.
  *
- * started by  tcpserver: once at start for names on its command line, and
- *             for each connection that it must know a name for
- * runs as     tcpserver's user; qmaild when that is root
+ * started by  tcpserver and tcpclient: once at start for names on their command
+ *             line, and for each connection that they must know a name for
+ * runs as     their user; qmaild when that is root
  * fds         1 the answers, a line each
  * exits       EXIT_DONE with all the answers that there are, EXIT_REJECT for
  *             misuse
@@ -84,10 +84,10 @@ static void find_host(const char *name)
 {
 	struct addrinfo *list = resolve(name, NULL);
 
-	if (!list)
-		return;
-	answer_ip(list->ai_addr);
-	freeaddrinfo(list);
+	for (struct addrinfo *a = list; a; a = a->ai_next)
+		answer_ip(a->ai_addr);
+	if (list)
+		freeaddrinfo(list);
 }
 
 /* Is ip among the addresses of this name? */

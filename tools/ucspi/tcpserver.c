@@ -16,6 +16,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/ids.h"
+#include "lib/inherit.h"
 #include "lib/memory.h"
 #include "lib/out.h"
 #include "lib/polls.h"
@@ -35,19 +36,6 @@ struct tcpserver {
 	struct polls polls;
 	int64_t pause_until_ms;
 };
-
-/* Connections must not land on 0, 1 or 2. */
-static void guard_descriptors(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= 2);
-	if (fd == -1)
-		die_errno(EXIT_RETRY, "fatal: unable to open /dev/null");
-	close(fd);
-}
 
 static noreturn void cannot(const struct options *o, const char *what)
 {
@@ -199,7 +187,7 @@ int main(int argc, char **argv)
 
 	die_name("tcpserver");
 	memory_patient();
-	guard_descriptors();
+	inherit_descriptors(); /* no connection lands on 0, 1 or 2 */
 	options_parse(&t.o, argc, argv);
 	start(&t);
 	loop(&t);

@@ -7,27 +7,7 @@
 #include <unistd.h>
 
 #include "lib/die.h"
-#include "lib/ipaddr.h"
 #include "tools/ucspi/rules.h"
-
-static int find_addresses(struct visitor *v, const struct sockaddr *remote)
-{
-	struct sockaddr_storage local;
-	socklen_t len = sizeof(local);
-	struct ipaddr ip;
-
-	if (getsockname(v->fd, (struct sockaddr *)&local, &len) == -1)
-		return -1;
-	errno = EAFNOSUPPORT;
-	if (!ipaddr_from_socket((struct sockaddr *)&local, &ip,
-				&v->names.local_port))
-		return -1;
-	ipaddr_format(&v->local_ip, &ip);
-	if (!ipaddr_from_socket(remote, &ip, &v->names.remote_port))
-		return -1;
-	ipaddr_format(&v->remote_ip, &ip);
-	return 0;
-}
 
 static void set_socket_options(const struct visitor *v)
 {
@@ -43,46 +23,11 @@ static void set_socket_options(const struct visitor *v)
 
 void visitor_ask(struct visitor *v)
 {
-	v->names.want_local_host = !v->o->local_host;
-	v->names.want_remote_host = v->o->remote_host;
-	v->names.paranoid = v->o->paranoid;
-	v->names.want_info = v->o->remote_info;
-	v->names.timeout_s = v->o->timeout_s;
-	v->names.local_ip = str_view(&v->local_ip);
-	v->names.remote_ip = str_view(&v->remote_ip);
-	lookup_peer(&v->names);
-	if (v->o->local_host)
-		str_set_c(&v->names.local_host, v->o->local_host);
-}
-
-/* An empty value removes the variable: what we do not know nobody else told. */
-static void set_known(struct visitor *v, const char *name, struct view value)
-{
-	if (value.len)
-		environment_set(&v->env, name, value);
-	else
-		environment_unset(&v->env, name);
-}
-
-static void set_port(struct visitor *v, const char *name, unsigned port)
-{
-	struct str text = { 0 };
-
-	str_append_u64(&text, port);
-	environment_set(&v->env, name, str_view(&text));
-	str_free(&text);
-}
-
-static void set_environment(struct visitor *v)
-{
-	environment_set(&v->env, "PROTO", VIEW("TCP"));
-	set_known(v, "TCPLOCALIP", str_view(&v->local_ip));
-	set_port(v, "TCPLOCALPORT", v->names.local_port);
-	set_known(v, "TCPLOCALHOST", str_view(&v->names.local_host));
-	set_known(v, "TCPREMOTEIP", str_view(&v->remote_ip));
-	set_port(v, "TCPREMOTEPORT", v->names.remote_port);
-	set_known(v, "TCPREMOTEHOST", str_view(&v->names.remote_host));
-	set_known(v, "TCPREMOTEINFO", str_view(&v->names.info));
+	v->peer.names.want_remote_host = v->o->remote_host;
+	v->peer.names.paranoid = v->o->paranoid;
+	v->peer.names.want_info = v->o->remote_info;
+	v->peer.names.timeout_s = v->o->timeout_s;
+	peer_ask(&v->peer, v->o->local_host);
 }
 
 static void set_rule_variables(struct visitor *v, struct view data)
@@ -106,16 +51,16 @@ static struct view or_unknown(const struct str *s)
 enum visitor_verdict visitor_judge(struct visitor *v)
 {
 	const struct rules_peer peer = {
-		.ip = str_view(&v->remote_ip),
-		.host = or_unknown(&v->names.remote_host),
-		.info = or_unknown(&v->names.info),
+		.ip = str_view(&v->peer.remote_ip),
+		.host = or_unknown(&v->peer.names.remote_host),
+		.info = or_unknown(&v->peer.names.info),
 	};
 	enum visitor_verdict verdict = VISITOR_ALLOWED;
 	struct str key = { 0 };
 	struct str data = { 0 };
 	struct cdbmap map;
 
-	set_environment(v);
+	peer_environment(&v->peer, &v->env);
 	if (!v->o->rules)
 		return VISITOR_ALLOWED;
 	if (cdbmap_open(&map, AT_FDCWD, v->o->rules) == -1)
@@ -161,11 +106,12 @@ void visitor_say(struct visitor *v, pid_t pid, bool allow)
 
 	if (v->o->verbosity >= VERBOSE)
 		warn("%s %ld %s:%s:%u %s:%s:%s:%u", allow ? "ok" : "deny",
-		     (long)pid, loggable(&local, &v->names.local_host),
-		     str_c(&v->local_ip), v->names.local_port,
-		     loggable(&remote, &v->names.remote_host),
-		     str_c(&v->remote_ip), loggable(&info, &v->names.info),
-		     v->names.remote_port);
+		     (long)pid, loggable(&local, &v->peer.names.local_host),
+		     str_c(&v->peer.local_ip), v->peer.names.local_port,
+		     loggable(&remote, &v->peer.names.remote_host),
+		     str_c(&v->peer.remote_ip),
+		     loggable(&info, &v->peer.names.info),
+		     v->peer.names.remote_port);
 	str_free(&local);
 	str_free(&remote);
 	str_free(&info);
@@ -176,7 +122,7 @@ int visitor_open(struct visitor *v, const struct options *o, int fd,
 {
 	*v = (struct visitor){ .o = o, .fd = fd };
 	environment_begin(&v->env);
-	if (find_addresses(v, remote) == -1)
+	if (peer_open(&v->peer, fd, remote) == -1)
 		return -1;
 	set_socket_options(v);
 	return 0;
@@ -185,15 +131,11 @@ int visitor_open(struct visitor *v, const struct options *o, int fd,
 void visitor_say_came(struct visitor *v, pid_t pid)
 {
 	if (v->o->verbosity >= VERBOSE)
-		warn("pid %ld from %s", (long)pid, str_c(&v->remote_ip));
+		warn("pid %ld from %s", (long)pid, str_c(&v->peer.remote_ip));
 }
 
 void visitor_free(struct visitor *v)
 {
 	environment_end(&v->env);
-	str_free(&v->local_ip);
-	str_free(&v->remote_ip);
-	str_free(&v->names.local_host);
-	str_free(&v->names.remote_host);
-	str_free(&v->names.info);
+	peer_free(&v->peer);
 }

@@ -20,15 +20,13 @@
 #include <sys/types.h>
 
 #include "lib/environment.h"
-#include "tools/ucspi/lookup.h"
 #include "tools/ucspi/options.h"
+#include "tools/ucspi/peer.h"
 
 struct visitor {
 	const struct options *o;
 	int fd;
-	struct str local_ip;
-	struct str remote_ip;
-	struct lookup names;
+	struct peer peer;
 	struct environment env;
 };
 

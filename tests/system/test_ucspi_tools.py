@@ -1,0 +1,518 @@
+"""tcpclient, recordio and their like, beside those of ucspi-tcp 0.88."""
+
+import contextlib
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import processes
+from waiting import wait_for
+
+DEBIAN = pathlib.Path("/usr/bin")
+REASONS = {
+    "No such file or directory": "file does not exist",
+    "Permission denied": "access denied",
+    "Connection refused": "connection refused",
+    "Connection timed out": "timed out",
+    "Cannot assign requested address": "address not available",
+    "Address already in use": "address already used",
+}
+
+
+@pytest.fixture(autouse=True)
+def needs_debian():
+    if not (DEBIAN / "tcpclient").exists():
+        pytest.fail("install Debian's package ucspi-tcp")
+
+
+def like_theirs(text):
+    """The system's words for an errno as djb's."""
+    for ours, theirs in REASONS.items():
+        text = text.replace(ours, theirs)
+    return text
+
+
+def run(program, *args, **popen):
+    popen.setdefault("stdin", subprocess.DEVNULL if "input" not in popen else None)
+    if popen["stdin"] is None:
+        del popen["stdin"]
+    return subprocess.run([str(program), *map(str, args)], capture_output=True,
+                          timeout=60, **popen)
+
+
+def same(bin, name, *args, **popen):
+    """Output, complaints and exit code are the original's; returns ours."""
+    ours = run(bin / name, *args, **popen)
+    theirs = run(DEBIAN / name, *args, **popen)
+    assert (ours.returncode, ours.stdout, like_theirs(ours.stderr.decode())) == \
+        (theirs.returncode, theirs.stdout, theirs.stderr.decode())
+    return ours
+
+
+class Peer:
+    """A TCP server: each connection is given to `talk` in a thread."""
+
+    def __init__(self, talk=None, host="127.0.0.1", family=socket.AF_INET, port=0):
+        self.listening = socket.create_server((host, port), family=family, backlog=50)
+        self.port = self.listening.getsockname()[1]
+        self.talk = talk or (lambda connection: connection.sendall(b"hello\n"))
+        self.threads = []
+        self.accepting = threading.Thread(target=self.accept)
+        self.accepting.start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self.serve, args=(connection,))
+            self.threads.append(thread)
+            thread.start()
+
+    def serve(self, connection):
+        with connection, contextlib.suppress(ConnectionError):
+            connection.settimeout(30)
+            self.talk(connection)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+        self.accepting.join()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture
+def peers():
+    made = []
+
+    def make(*args, **kw):
+        made.append(Peer(*args, **kw))
+        return made[-1]
+
+    yield make
+    for peer in made:
+        peer.close()
+
+
+def read_all(connection):
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture
+def deaf():
+    """Makes addresses whose connections nobody answers: the backlog is full."""
+    sockets = []
+
+    def make(host="127.0.0.1", port=0):
+        listening = socket.socket()
+        listening.bind((host, port))
+        listening.listen(0)
+        address = listening.getsockname()
+        sockets.append(listening)
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            sockets.append(filler)
+        with socket.socket() as probe:
+            probe.settimeout(0.05)
+            wait_for(lambda: probe.connect_ex(address) == 11, what="a full backlog")
+        return address[1]
+
+    yield make
+    for each in sockets:
+        each.close()
+
+
+@pytest.fixture
+def free_port():
+    """A port that nobody listens on, and nobody is given meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+# ---- tcpclient: misuse ----
+
+
+@pytest.mark.parametrize("args", [
+    (), ("127.0.0.1",), ("127.0.0.1", "1"), ("-i", "x", "127.0.0.1", "1", "true"),
+    ("-i", "", "127.0.0.1", "1", "true"), ("-i", "0", "127.0.0.1", "1", "true"),
+    ("-q",), ("-q", "127.0.0.1", "1"),
+    ("-RHl0", "127.0.0.1", "no-such-port", "true"), ("-RHl0", "127.0.0.1", "-1", "true"),
+    ("-RHl0", "127.0.0.1", "1x", "true"), ("-RHl0", "no.such.host.invalid", "1", "true"),
+    ("-qRHl0", "no.such.host.invalid", "1", "true"),
+    ("-qRHl0", "127.0.0.1", "no-such-port", "true"),
+], ids=" ".join)
+def test_tcpclient_refuses_as_the_original(bin, args):
+    assert same(bin, "tcpclient", *args).returncode in (100, 111)
+
+
+@pytest.mark.parametrize("args", [("-qx", "127.0.0.1", "1", "true"), ("-i",), ("-vT",)], ids=" ".join)
+def test_tcpclient_shows_its_usage_for_an_unknown_option(bin, args):
+    ours = run(bin / "tcpclient", *args)
+    theirs = run(DEBIAN / "tcpclient", *args)
+    assert ours.returncode == theirs.returncode == 100
+    # The original names the option in a line before.
+    assert theirs.stderr.endswith(ours.stderr)
+
+
+@pytest.mark.parametrize("option", ["-px", "-p99999", "-p10x", "-Tx", "-T1+x", "-T", "-tx"])
+def test_tcpclient_wants_numbers_to_be_numbers(bin, option):
+    # The original reads as many digits as there are, and drops high bits.
+    done = run(bin / "tcpclient", "-RHl0", option, "127.0.0.1", "1", "true")
+    assert done.returncode == 100
+    assert done.stderr.startswith(b"tcpclient: ")
+
+
+def test_tcpclient_takes_no_port_for_another(bin):
+    done = run(bin / "tcpclient", "-RHl0", "127.0.0.1", "65561", "true")
+    assert done.returncode == 111
+    assert done.stderr == b"tcpclient: fatal: unable to figure out port number for 65561\n"
+
+
+# ---- tcpclient: one connection ----
+
+
+@pytest.mark.parametrize("program", [
+    ("no-such-program",), ("/etc/passwd",), ("-v",), ("sh", "-c", "exit 7"), ("true",), ("false",),
+    ("sh", "-c", "kill -9 $$"), ("sh", "-c", "cat <&6"), ("sh", "-c", "echo x; exec cat <&6 >&2"),
+], ids=" ".join)
+@pytest.mark.parametrize("options", ["-RHl0", "-qRHl0", "-QRHl0", "-vRHl0", "-vQRHl0"])
+def test_tcpclient_becomes_the_program(bin, peers, options, program):
+    # A folder of PATH that this user may not search would be the reason.
+    same(bin, "tcpclient", options, "127.0.0.1", peers().port, *program,
+         env={"PATH": "/usr/bin:/bin"})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0", "", "[127.0.0.1]"])
+@pytest.mark.parametrize("options", [(), ("-i", "127.0.0.9"), ("-i", "0.0.0.0"), ("-l", "Name"), ("-D",)],
+                         ids=" ".join)
+def test_tcpclient_sets_the_environment_of_the_original(bin, peers, host, options):
+    dirty = {"PATH": os.environ["PATH"], "PROTO": "x", "TCPREMOTEHOST": "old",
+             "TCPREMOTEINFO": "old", "TCPLOCALHOST": "old", "TCPLOCALIP": "old", "OTHER": "kept"}
+    port = peers().port
+    seen = []
+    for folder in bin, DEBIAN:
+        done = run(folder / "tcpclient", "-RHl0", *options, host, port, "env", env=dirty)
+        assert (done.returncode, done.stderr) == (0, b"")
+        variables = dict(line.split("=", 1) for line in done.stdout.decode().splitlines())
+        assert int(variables.pop("TCPLOCALPORT")) > 0
+        seen.append(variables)
+    assert seen[0] == seen[1]
+    assert seen[0]["TCPREMOTEPORT"] == str(port)
+
+
+def test_tcpclient_connects_from_a_port(bin, peers, free_port):
+    # Who connected from a port cannot again for a while: one each.
+    port = peers(lambda connection: connection.recv(1)).port
+    ask = ("-RHl0", "-p", free_port, "127.0.0.1", port, "printenv", "TCPLOCALPORT")
+    for folder in bin, DEBIAN:
+        done = run(folder / "tcpclient", *ask)
+        assert done.returncode == 111
+        assert like_theirs(done.stderr.decode()) == \
+            "tcpclient: fatal: unable to bind socket: address already used\n"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        source = other.getsockname()[1]
+    done = run(bin / "tcpclient", "-RHl0", "-p", source, "127.0.0.1", port, "printenv", "TCPLOCALPORT")
+    assert done.stdout == b"%d\n" % source
+
+
+def test_tcpclient_does_not_connect_from_elsewhere(bin, peers):
+    done = same(bin, "tcpclient", "-RHl0", "-i", "192.0.2.1", "127.0.0.1", peers().port, "true")
+    assert done.returncode == 111
+    same(bin, "tcpclient", "-qRHl0", "-i", "192.0.2.1", "127.0.0.1", peers().port, "true")
+
+
+def test_tcpclient_says_who_refuses(bin, free_port):
+    for options in "-RHl0", "-qRHl0", "-vRHl0":
+        assert same(bin, "tcpclient", options, "127.0.0.1", free_port, "true").returncode == 111
+
+
+def test_tcpclient_delays_or_not(bin, peers):
+    ask = ("/usr/bin/python3", "-c", "import os, socket\n"
+           "for fd in 6, 7:\n s = socket.socket(fileno=fd)\n"
+           " print(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),\n"
+           "  s.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), os.get_blocking(fd))")
+    for options in "-d", "-D", "-Dd", "-dD":
+        done = same(bin, "tcpclient", options, "-RHl0", "127.0.0.1", peers().port, *ask)
+        assert done.stdout.startswith(b"1" if options.endswith("D") else b"0")
+
+
+LIST = "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))"
+
+
+def test_tcpclient_leaves_descriptors_as_they_are(bin, peers):
+    """6 and 7 are the connection, whatever they were; others stay."""
+    port = peers().port
+    end, other = os.pipe()
+    try:
+        for fds in (), (3,), (5, 6), (6,), (7,), (3, 4, 5, 6, 7, 8, 9):
+            seen = []
+            for folder in bin, DEBIAN:
+                program = [str(folder / "tcpclient"), "-RHl0", "127.0.0.1", str(port),
+                           "/usr/bin/python3", "-c", LIST]
+                script = "import os, sys\n" + "".join(
+                    f"os.dup2({end}, {fd}, True)\n" for fd in fds) + \
+                    f"os.execv({program[0]!r}, {program!r})"
+                done = run("/usr/bin/python3", "-c", script, pass_fds=(end,))
+                assert done.returncode == 0, done
+                seen.append(done.stdout)
+            assert seen[0] == seen[1]
+    finally:
+        os.close(end)
+        os.close(other)
+
+
+def test_tcpclient_has_descriptors_0_to_2(bin, peers):
+    # The original leaves them closed.
+    program = [str(bin / "tcpclient"), "-vRHl0", "127.0.0.1", str(peers().port), "sh", "-c",
+               "for fd in 0 1 2; do [ $(readlink /proc/$$/fd/$fd) = /dev/null ] || exit 9; done; "
+               "[ -S /proc/$$/fd/6 ]"]
+    done = run("/usr/bin/python3", "-c", "import os\nfor fd in 0, 1, 2: os.close(fd)\n"
+               f"os.execv({program[0]!r}, {program!r})")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("pipe", [signal.SIG_IGN, signal.SIG_DFL])
+def test_tcpclient_passes_signals_on_but_for_sigpipe(bin, peers, pipe):
+    def before():
+        signal.signal(signal.SIGPIPE, pipe)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    said = same(bin, "tcpclient", "-RHl0", "127.0.0.1", peers().port, "grep",
+                "^SigIgn", "/proc/self/status", preexec_fn=before,
+                restore_signals=False).stdout.decode()
+    ignored = int(said.split()[1], 16)
+    assert ignored & 1 << signal.SIGHUP - 1
+    assert not ignored & 1 << signal.SIGPIPE - 1
+
+
+def test_tcpclient_and_signals_ignored_by_who_starts_it(bin, peers):
+    """Without SIGCHLD tcplookup could not be waited for."""
+    done = run(bin / "tcpclient", "-R", "127.0.0.1", peers().port, "printenv", "TCPREMOTEHOST",
+               preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert (done.stdout, done.stderr) == (b"localhost\n", b"")
+
+
+def test_tcpclient_half_closes(bin, peers):
+    """The server sees our end, and its own data still come: 6 and 7 are one
+    socket, so that shutdown(2) closes a half, and close(2) does not."""
+    port = peers(lambda c: c.sendall(b"got %d\n" % len(read_all(c)))).port
+    program = ("/usr/bin/python3", "-c", "import os, socket, sys\n"
+               "s = socket.socket(fileno=7)\ns.sendall(b'x' * 3000000)\n"
+               "s.shutdown(socket.SHUT_WR)\ns.close()\n"
+               "sys.stdout.write(os.fdopen(6).read())")
+    assert same(bin, "tcpclient", "-RHl0", "127.0.0.1", port, *program).stdout == b"got 3000000\n"
+
+
+def test_tcpclient_sees_a_server_that_closes(bin, peers):
+    peer = peers(lambda c: c.sendall(b"bye\n"))
+    assert same(bin, "tcpclient", "-RHl0", "127.0.0.1", peer.port, "cat", "/dev/fd/6",
+                ).returncode == same(bin, "tcpclient", "-RHl0", "127.0.0.1", peer.port, "sh", "-c",
+                                     "cat /dev/fd/6").returncode
+    done = same(bin, "tcpclient", "-RHl0", "127.0.0.1", peer.port, "sh", "-c",
+                "cat <&6; exec dd if=/dev/zero bs=65536 count=999 status=none >&7")
+    assert done.returncode != 0 and done.stdout == b"bye\n"
+
+
+def test_tcpclient_speaks_ipv6(bin, peers):
+    peer = peers(host="::1", family=socket.AF_INET6)
+    for host in "::1", "[::1]", "0:0::1":
+        done = run(bin / "tcpclient", "-vRHl0", "-i", "::1", host, peer.port, "env")
+        assert b"\nTCPREMOTEIP=::1\n" in done.stdout and b"TCPLOCALIP=::1\n" in done.stdout
+        assert b"PROTO=TCP\n" in done.stdout
+        assert done.stderr == b"tcpclient: connected to ::1 port %d\n" % peer.port
+    # This machine is both, IPv4 first.
+    done = run(bin / "tcpclient", "-vRHl0", "0", peer.port, "true")
+    assert done.returncode == 0
+    assert like_theirs(done.stderr.decode()).splitlines() == [
+        f"tcpclient: unable to connect to 127.0.0.1 port {peer.port}: connection refused",
+        f"tcpclient: connected to ::1 port {peer.port}"]
+
+
+def test_tcpclient_keeps_to_the_kind_of_its_own_address(bin, peers):
+    done = run(bin / "tcpclient", "-RHl0", "-i", "::1", "127.0.0.1", peers().port, "true")
+    assert done.returncode == 111
+    assert b"127.0.0.1" in done.stderr and b"family not supported" in done.stderr
+
+
+# ---- tcpclient: names ----
+
+
+@pytest.fixture
+def names(bin, tmp_path):
+    """A tcpclient with a tcplookup that answers what a test says."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    shutil.copy(bin / "tcpclient", folder)
+    if os.geteuid() == 0:
+        # tcplookup runs as somebody who must be able to reach it.
+        for path in [tmp_path, *tmp_path.parents]:
+            if path != pathlib.Path("/tmp") and str(path).startswith("/tmp/"):
+                path.chmod(0o755)
+
+    def answer(script):
+        (folder / "tcplookup").write_text("#!/bin/sh\n" + script)
+        (folder / "tcplookup").chmod(0o755)
+        return folder / "tcpclient"
+
+    return answer
+
+
+def answers(*lines):
+    return "".join(f"echo '{line}'\n" for line in lines)
+
+
+def test_tcpclient_looks_names_up(bin, peers):
+    done = run(bin / "tcpclient", "-R", "localhost", peers().port, "env")
+    assert b"\nTCPREMOTEHOST=localhost\n" in done.stdout
+    assert b"TCPLOCALHOST=localhost\n" in done.stdout
+    assert b"TCPREMOTEINFO" not in done.stdout
+    done = run(bin / "tcpclient", "-RHl0", "127.0.0.1", "discard", "true")
+    assert b"unable to connect to 127.0.0.1 port 9: " in done.stderr
+
+
+def test_tcpclient_asks_about_the_connection(names, peers):
+    client = names('case " $* " in *" -r "*) echo "i joe";; esac\n'
+                   'case " $* " in *" -h "*) echo "h Far.Example";; esac\n'
+                   'case " $* " in *" -l "*) echo "l Near.Example";; esac\n')
+    port = peers().port
+    for options, want in [
+        ((), {"TCPLOCALHOST": "near.example", "TCPREMOTEHOST": "far.example", "TCPREMOTEINFO": "joe"}),
+        (("-HhRr",), {"TCPLOCALHOST": "near.example", "TCPREMOTEHOST": "far.example", "TCPREMOTEINFO": "joe"}),
+        (("-H",), {"TCPLOCALHOST": "near.example", "TCPREMOTEINFO": "joe"}),
+        (("-R", "-l0"), {"TCPLOCALHOST": "0", "TCPREMOTEHOST": "far.example"}),
+        (("-RH", "-lX"), {"TCPLOCALHOST": "X"}),
+    ]:
+        done = run(client, *options, "127.0.0.1", port, "env")
+        seen = dict(line.split("=", 1) for line in done.stdout.decode().splitlines()
+                    if re.match("TCP.*(HOST|INFO)", line))
+        assert seen == want, done
+
+
+def test_tcpclient_does_not_wait_for_names(names, peers):
+    client = names("echo 'h Known.Example'\nexec sleep 60\n")
+    done = run(client, "-t1", "127.0.0.1", peers().port, "env")
+    assert b"\nTCPREMOTEHOST=known.example\n" in done.stdout
+    assert b"TCPLOCALHOST" not in done.stdout
+
+
+def spent(program, *args):
+    began = time.monotonic()
+    done = run(program, *args)
+    return done, time.monotonic() - began
+
+
+# 2 and 3 do not answer, 4 refuses, 5 is there. The original takes several
+# addresses as one argument, ours only from tcplookup.
+@pytest.mark.parametrize("hosts,limit,seconds", [
+    ((2,), "1", 1), ((2,), "1+0", 1), ((2,), "1+1", 2), ((2,), "0+1", 1), ((2,), "0", 0),
+    ((2, 3), "1", 2), ((2, 4), "1", 1), ((2, 4), "1+1", 2), ((4, 2), "1+1", 2),
+    ((2, 5), "1", 1), ((2, 5), "1+1", 1), ((4, 5), "1+1", 0), ((2, 4, 3, 5), "1+1", 2),
+    ((2, 4, 3, 5), "1", 2), ((5, 2), "9", 0),
+], ids=str)
+def test_tcpclient_tries_all_addresses_shortly_first(names, peers, deaf, hosts, limit, seconds):
+    port = deaf("127.0.9.2")
+    deaf("127.0.9.3", port)
+    peers(host="127.0.9.5", port=port)
+    client = names(answers(*(f"127.0.9.{n}" for n in hosts)))
+    ours, our_time = spent(client, "-vRHl0", "-T", limit, "host.example", port, "true")
+    theirs, _ = spent(DEBIAN / "tcpclient", "-vRHl0", "-T", limit,
+                      ".".join(f"127.0.9.{n}" for n in hosts), port, "true")
+    assert (ours.returncode, like_theirs(ours.stderr.decode())) == \
+        (theirs.returncode, theirs.stderr.decode())
+    assert ours.returncode == (0 if 5 in hosts else 111)
+    assert seconds <= our_time + 0.1 < seconds + 5
+
+
+def test_tcpclient_tries_the_late_ones_again(names, deaf):
+    """A second try, with the long limit, finds a server that was busy."""
+    with socket.socket() as busy:
+        busy.bind(("127.0.9.6", 0))
+        busy.listen(0)
+        address = busy.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        client = names(answers("127.0.9.6", "127.0.9.7"))
+        process = subprocess.Popen(
+            [client, "-vRHl0", "-T1+30", "host.example", str(address[1]), "true"],
+            stderr=subprocess.PIPE)
+        refused = process.stderr.readline()  # the first round is over
+        busy.settimeout(20)
+        accepted = [busy.accept()[0] for _ in range(2)]
+        assert b"connected to 127.0.9.6" in process.stderr.read()
+        assert b"127.0.9.7" in refused
+        assert process.wait(20) == 0
+        process.stderr.close()
+        for each in accepted + fillers:
+            each.close()
+
+
+def test_tcpclient_takes_no_more_addresses_than_it_has_room_for(names, free_port):
+    client = names("i=0; while echo 127.0.0.1; do :; done 2>/dev/null\n")
+    done = run(client, "-RHl0", "host.example", free_port, "true")
+    assert done.returncode == 111
+    assert len(done.stderr.splitlines()) == 64
+
+
+def test_tcpclient_survives_a_tcplookup_that_is_broken(names, peers, tmp_path):
+    port = peers().port
+    client = names("head -c 100000 /dev/zero; echo; echo '127.0.0.1 x'; kill -9 $$\n")
+    done = run(client, "-RHl0", "host.example", port, "true")
+    assert (done.returncode, done.stderr) == (
+        111, b"tcpclient: fatal: no IP address for host.example\n")
+    (tmp_path / "bin/tcplookup").unlink()
+    done = run(client, "127.0.0.1", port, "true")
+    assert done.returncode == 0
+
+
+# ---- tcpclient: trouble ----
+
+
+@pytest.mark.parametrize("limit", range(3, 8))
+def test_tcpclient_with_too_few_descriptors_says_so(bin, peers, limit):
+    done = run(bin / "tcpclient", "-RHl0", "127.0.0.1", peers().port, "true",
+               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    assert done.returncode == 111
+    assert done.stderr.startswith(b"tcpclient: fatal: unable to ")
+
+
+def test_tcpclient_is_not_stopped_by_signals(bin, deaf):
+    """A signal that is handled nowhere, or only stops it for a moment."""
+    process = subprocess.Popen(
+        [bin / "tcpclient", "-RHl0", "-T2", "127.0.0.1", str(deaf()), "true"],
+        stderr=subprocess.PIPE)
+    wait_for(lambda: "poll" in processes.read(process.pid, "wchan"), what="it to wait")
+    began = time.monotonic()
+    process.send_signal(signal.SIGWINCH)
+    process.send_signal(signal.SIGSTOP)
+    process.send_signal(signal.SIGCONT)
+    assert b"timed out" in process.communicate(timeout=20)[1]
+    assert process.returncode == 111
+    assert time.monotonic() - began < 10
+
+
+def test_tcpclient_whose_stderr_is_gone(bin, free_port):
+    end, other = os.pipe()
+    os.close(end)
+    for folder in bin, DEBIAN:
+        done = subprocess.run([folder / "tcpclient", "-vRHl0", "127.0.0.1", str(free_port), "true"],
+                              stderr=other, timeout=20)
+        assert done.returncode == 111
+    os.close(other)
