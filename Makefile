@@ -188,6 +188,12 @@ tcpserver.libs := -lcdb
 PROGS += tcpclient
 tcpclient := tools/ucspi/tcpclient tools/ucspi/clientoptions \
 	tools/ucspi/reach tools/ucspi/dial $(ucspi_names)
+PROGS += argv0 recordio fixcrio addcr delcr
+argv0 := tools/ucspi/argv0
+recordio := $(addprefix tools/ucspi/,recordio between relay transcript)
+fixcrio := $(addprefix tools/ucspi/,fixcrio between relay crlf)
+addcr := $(addprefix tools/ucspi/,addcr filter crlf)
+delcr := $(addprefix tools/ucspi/,delcr filter crlf)
 # Names need NSS: these two ask this one, which they run beside themselves.
 PROGS += tcplookup
 tcplookup := tools/ucspi/tcplookup tools/ucspi/ident tools/ucspi/dial
@@ -285,6 +291,8 @@ test_ident := tools/ucspi/ident tools/ucspi/dial
 fuzz_addrlist := tools/inject/compose tools/inject/config
 test_reader := tools/inject/reader
 fuzz_tcprules := tools/ucspi/rulefile tools/ucspi/rules
+fuzz_crlf := tools/ucspi/crlf
+fuzz_transcript := tools/ucspi/transcript
 fuzz_ident := tools/ucspi/ident tools/ucspi/dial
 fuzz_reader := tools/inject/reader
 fuzz_status := tools/daemontools/service

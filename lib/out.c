@@ -10,11 +10,10 @@
 #include "lib/ready.h"
 
 /*
- * One write that cannot block behind our back: ready for some bytes does not
- * mean ready for all of them, and a blocking descriptor would wait for the
- * peer as long as it likes.
+ * Ready for some bytes does not mean ready for all of them, and a blocking
+ * descriptor would wait for the peer as long as it likes.
  */
-static ssize_t write_some(int fd, const void *from, size_t size)
+ssize_t write_some(int fd, const void *from, size_t size)
 {
 	ssize_t put = send(fd, from, size, MSG_DONTWAIT);
 

@@ -40,6 +40,9 @@ int out_byte(struct out *out, char byte);
 int out_u64(struct out *out, uint64_t value);
 int out_flush(struct out *out) MUST_USE;
 
+/* One write(2) that does not wait, where poll(2) has said that fd is ready. */
+ssize_t write_some(int fd, const void *from, size_t size);
+
 /* write(2) everything, through EINTR and short writes; -1 with errno. */
 int write_all(int fd, struct view v) MUST_USE;
 

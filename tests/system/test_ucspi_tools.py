@@ -516,3 +516,368 @@ def test_tcpclient_whose_stderr_is_gone(bin, free_port):
                               stderr=other, timeout=20)
         assert done.returncode == 111
     os.close(other)
+
+
+# ---- argv0 ----
+
+
+@pytest.mark.parametrize("args", [
+    (), ("sh",), ("no-such-program", "x"), ("/etc/passwd", "x"), ("-v", "x"), ("/", "x"),
+    ("sh", "-zero", "-c", "echo $0"), ("/bin/sh", "x", "-c", "echo $0 $1; exit 9", "a", "b"),
+    ("cat", "", "/proc/self/cmdline"), ("cat", "zero", "-A", "/proc/self/cmdline"),
+    ("sh", "x", "-c", "kill -9 $$"), ("true", "x"), ("false", "x"),
+], ids=" ".join)
+def test_argv0(bin, args):
+    same(bin, "argv0", *args, env={"PATH": "/usr/bin:/bin"})
+
+
+# ---- addcr, delcr, fixcrio: line ends ----
+
+
+ENDS = [b"", b"a\n", b"a", b"\n\n", b"a\r\nb\r", b"\r\r\n", b"\r\ra\r\n\n\r", b"a\r", b"\r", b"\r\n\r\n",
+        b"\0\n\0", b"x" * 8191 + b"\r\n" + b"y" * 8191 + b"\n", b"\xff\r\xfe\n"]
+
+
+def random_lines(size=300_000):
+    """Many line ends; the same ones each time."""
+    state, made = 1, bytearray()
+    while len(made) < size:
+        state = state * 6364136223846793005 + 1442695040888963407 & (1 << 64) - 1
+        made += b"\r\n\rab"[state >> 60 & 3:][:1] * (1 + (state >> 40 & 1))
+    return bytes(made)
+
+
+@pytest.mark.parametrize("program", ["addcr", "delcr"])
+def test_filters_change_line_ends_as_the_originals(bin, program):
+    for text in [*ENDS, random_lines()]:
+        same(bin, program, input=text)
+    same(bin, program, "-v", "x", input=b"a\r\n")
+
+
+@pytest.mark.parametrize("program", ["addcr", "delcr"])
+def test_filters_fail_as_the_originals(bin, program):
+    for redirect in "<&-", "</", ">/dev/full", ">&-":
+        codes = {subprocess.run(["sh", "-c", f"exec {folder / program} {redirect}"], input=b"x\n" * 9999,
+                                stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                timeout=20).returncode for folder in (bin, DEBIAN)}
+        assert codes == {111}, redirect
+    for folder in bin, DEBIAN:
+        end, other = os.pipe()
+        os.close(end)
+        done = subprocess.run([folder / program], input=b"x\n" * 9999, stdout=other, timeout=20)
+        os.close(other)
+        assert done.returncode == -signal.SIGPIPE
+
+
+class Talk:
+    """A program in a conversation: what we write, and what it has said."""
+
+    def __init__(self, program, *args, **popen):
+        self.process = subprocess.Popen(
+            [str(program), *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, **popen)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+    def write(self, text):
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
+
+    def read(self, want, stream="stdout"):
+        fd = getattr(self.process, stream).fileno()
+        said = b""
+        while len(said) < len(want):
+            more = os.read(fd, len(want) - len(said))
+            assert more, f"ended after {said!r}"
+            said += more
+        assert said == want
+
+    def rest(self, stream="stdout"):
+        return getattr(self.process, stream).read()
+
+
+@pytest.mark.parametrize("program,wrote,said,rest", [
+    ("addcr", b"ab\ncd", b"ab\r\ncd", b""),
+    ("delcr", b"ab\r\nc\r", b"ab\nc", b"\r"),
+])
+def test_filters_do_not_wait_for_more(bin, program, wrote, said, rest):
+    for folder in bin, DEBIAN:
+        with Talk(folder / program) as talk:
+            talk.write(wrote)
+            talk.read(said)
+            talk.process.stdin.close()
+            assert talk.rest() == rest
+            assert talk.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("args", [
+    (), ("no-such-program",), ("-v", "x"), ("sh", "-c", "exit 9"), ("sh", "-c", "kill -9 $$"), ("true",),
+    ("false",), ("sh", "-c", "printf 'a\\nb\\r\\nc'; echo x >&2"),
+], ids=" ".join)
+def test_fixcrio_becomes_the_program(bin, args):
+    same(bin, "fixcrio", *args, env={"PATH": "/usr/bin:/bin"})
+
+
+def test_fixcrio_ends_lines_in_crlf_both_ways(bin):
+    for text in [*ENDS, random_lines()]:
+        same(bin, "fixcrio", "cat", input=text)
+        same(bin, "fixcrio", "od", "-c", input=text)
+
+
+# ---- recordio ----
+
+
+def transcript(folder, *args, **popen):
+    """(exit code, output, input lines, output lines, other lines)."""
+    done = run(folder / "recordio", *args, **popen)
+    lines = [re.sub(rb"^\d+(?= [<>] )", b"PID", line) for line in done.stderr.split(b"\n")]
+    kinds = [b"PID <", b"PID >"]
+    return (done.returncode, done.stdout, *([line for line in lines if line.startswith(kind)]
+                                            for kind in kinds),
+            sorted(like_theirs(line.decode()) for line in lines if line[:5] not in kinds))
+
+
+PACKETS = [b"", b"hello\nworld\n", b"hello\nworld", b"\n\n\r\n\0\x01\x7f\x80\xff\t x\n",
+           *(b"y" * n + end for n in (255, 256, 257, 512, 1025, 3000) for end in (b"", b"\nabc\n"))]
+
+
+@pytest.mark.parametrize("text", PACKETS, ids=lambda text: f"{len(text)}")
+def test_recordio_shows_what_the_original_shows(bin, text):
+    ours = transcript(bin, "cat", input=text)
+    assert ours == transcript(DEBIAN, "cat", input=text)
+    assert ours[1] == text
+
+
+@pytest.mark.parametrize("args", [
+    (), ("no-such-program",), ("/etc/passwd",), ("-v", "true"), ("true",), ("sh", "-c", "exit 7"),
+    ("sh", "-c", "kill -9 $$"), ("sh", "-c", "exec >&-; cat >/dev/null"), ("sh", "-c", "echo x >&2; cat"),
+    ("sh", "-c", "echo one; sleep 0.2; printf two"), ("sh", "-c", "(sleep 0.2; echo late) & exit 3"),
+], ids=" ".join)
+def test_recordio_becomes_the_program(bin, args):
+    env = {"PATH": "/usr/bin:/bin"}
+    assert transcript(bin, *args, env=env) == transcript(DEBIAN, *args, env=env)
+
+
+def test_recordio_of_a_program_that_does_not_read(bin):
+    """What is read before it ends depends on chance, not how it ends."""
+    for folder in bin, DEBIAN:
+        code, out, _, lines, _ = transcript(folder, "sh", "-c", "exec <&-; exit 4", input=b"a\n" * 99999)
+        assert (code, out) == (4, b"") and lines in ([b"PID > [EOF]"], [])
+
+
+def test_recordio_names_the_program(bin):
+    done = run(bin / "recordio", "sh", "-c", "echo $$")
+    pid = done.stdout.strip()
+    assert pid + b" > " + pid + b" \n" in done.stderr
+    assert pid + b" > [EOF]\n" in done.stderr
+
+
+def test_recordio_in_pieces_of_a_file(bin, tmp_path):
+    """Full reads: lines are cut where the original cuts them."""
+    text = b"".join(b"%d:%s\n" % (n, b"x" * (n % 97)) for n in range(9000))
+    (tmp_path / "text").write_bytes(text)
+    seen = []
+    for folder in bin, DEBIAN:
+        with (tmp_path / "text").open() as file:
+            code, out, came, _, _ = transcript(folder, "cat", stdin=file)
+        assert (code, out) == (0, text)
+        seen.append(came)
+    assert seen[0] == seen[1]
+
+
+def bytes_of(lines):
+    """The bytes that recordio's lines are about."""
+    assert lines.pop().endswith(b"[EOF]")
+    return b"".join(line[6:-1] + (b"\n" if line.endswith(b" ") else b"") for line in lines)
+
+
+def test_recordio_loses_and_reorders_nothing(bin):
+    text = os.urandom(3_000_000)
+    code, out, came, went, other = transcript(bin, "cat", input=text)
+    assert (code, out, other) == (0, text, [""])
+    assert bytes_of(came) == bytes_of(went) == text
+
+
+def test_recordio_writes_whole_lines_only(bin):
+    """Each write(2) is a packet here: lines of others do not come between."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        process = subprocess.Popen([bin / "recordio", "cat"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=its)
+        its.close()
+        writer = threading.Thread(target=process.communicate, args=(random_lines(),))
+        writer.start()
+        packets = list(iter(lambda: ours.recv(100000), b""))
+        writer.join()
+    assert process.returncode == 0
+    assert all(packet.endswith(b"\n") and len(packet) <= 4096 for packet in packets)
+    assert all(re.match(rb"\d+ [<>] ", line) for packet in packets
+               for line in packet[:-1].split(b"\n"))
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_do_not_wait_for_more(bin, program):
+    for folder in bin, DEBIAN:
+        with Talk(folder / program, "cat") as talk:
+            pid = talk.process.pid
+            for text in b"ab", b"c\r\n", b"d":
+                talk.write(text)
+                if program == "recordio":
+                    line = text[:-1] + b" " if text.endswith(b"\n") else text + b"+"
+                    talk.read(b"%d < %s\n%d > %s\n" % (pid, line, pid, line), "stderr")
+                talk.read(text)
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_end_with_the_program(bin, program):
+    """Though there is more to read, and nobody says that there is not."""
+    for folder in bin, DEBIAN:
+        with Talk(folder / program, "sh", "-c", "echo bye; exit 3") as talk:
+            assert talk.rest().strip() == b"bye"
+            assert talk.process.wait(20) == 3
+            if program == "recordio":
+                assert talk.rest("stderr").endswith(b"> [EOF]\n")
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_end_when_nobody_takes_the_output(bin, program):
+    for folder in bin, DEBIAN:
+        with Talk(folder / program, "sh", "-c", "while echo x; do sleep 0.01; done") as talk:
+            talk.process.stdout.close()
+            assert talk.process.wait(20) == -signal.SIGPIPE
+            with pytest.raises(BrokenPipeError):
+                while True:  # nobody reads our input any more, either
+                    talk.write(b"x" * 4096)
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_keep_the_output_of_a_program_that_stops_reading(bin, program):
+    """The original's ends at the next input, and the program with it."""
+    script = ("import os, signal\nos.close(0)\nprint('closed', flush=True)\n"
+              "signal.sigwait({signal.SIGUSR1})\nprint('more', flush=True)")
+    with Talk(bin / program, "/usr/bin/python3", "-c", script,
+              preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})) as talk:
+        end = b"\r\n" if program == "fixcrio" else b"\n"
+        talk.read(b"closed" + end)
+        with pytest.raises(BrokenPipeError):
+            while True:
+                talk.write(b"x")
+                time.sleep(0.001)
+        talk.process.send_signal(signal.SIGUSR1)
+        talk.read(b"more" + end)
+        assert talk.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_go_both_ways_at_once(bin, program):
+    """The program writes all before it reads, and so do we."""
+    count = 1_000_000
+    script = (f"import os, sys\nsys.stdout.write('o' * {count}); sys.stdout.flush()\n"
+              f"print(len(sys.stdin.read()))")
+    for folder in bin, DEBIAN:
+        done = run(folder / program, "/usr/bin/python3", "-c", script, input=b"i" * count)
+        assert done.stdout.split() == [b"o" * count + b"%d" % count]
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_and_a_half_closed_connection(bin, program):
+    for folder in bin, DEBIAN:
+        ours, its = socket.socketpair()
+        with ours:
+            process = subprocess.Popen([folder / program, "sh", "-c", "wc -c; echo bye"], stdin=its,
+                                       stdout=its, stderr=subprocess.DEVNULL)
+            its.close()
+            ours.settimeout(20)
+            ours.sendall(b"x" * 100_000)
+            ours.shutdown(socket.SHUT_WR)
+            assert read_all(ours).split() == [b"100000", b"bye"]
+            assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_and_a_connection_that_breaks(bin, program, peers):
+    """A reset is the end of the input."""
+    def reset(connection):
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    with socket.create_connection(("127.0.0.1", peers(reset).port)) as mine:
+        process = subprocess.Popen([bin / program, "sh", "-c", "echo x; cat >/dev/null; exit 5"],
+                                   stdin=mine, stdout=mine, stderr=subprocess.DEVNULL)
+        assert process.wait(20) == 5
+
+
+def test_recordio_whose_log_cannot_be_written(bin):
+    end, other = os.pipe()
+    os.close(end)
+    with open("/dev/full", "w") as full:
+        for stderr in other, full:
+            for folder in bin, DEBIAN:
+                done = subprocess.run([folder / "recordio", "cat"], input=b"abc\n" * 10000,
+                                      stdout=subprocess.PIPE, stderr=stderr, timeout=20)
+                assert (done.returncode, done.stdout) == (0, b"abc\n" * 10000)
+    os.close(other)
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_are_a_child_with_few_descriptors(bin, program):
+    end, other = os.pipe()
+    with Talk(bin / program, "cat", pass_fds=(end,)) as talk:
+        pid = talk.process.pid
+        [child] = wait_for(lambda: processes.children(pid), what="the relay")
+        wait_for(lambda: processes.exe(pid).endswith("cat"), what="the program")
+        relay = sorted(map(int, os.listdir(f"/proc/{child}/fd")))
+        assert relay[:3] == [0, 1, 2] and len(relay) == 5 and end not in relay
+        assert sorted(map(int, os.listdir(f"/proc/{pid}/fd"))) == [0, 1, 2, end]
+        talk.process.stdin.close()
+        talk.rest()
+        assert talk.process.wait(20) == 0
+    os.close(end)
+    os.close(other)
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_pass_signals_on(bin, program):
+    def before():
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    said = {run(folder / program, "grep", "^Sig[IB]", "/proc/self/status", preexec_fn=before,
+                restore_signals=False).stdout for folder in (bin, DEBIAN)}
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+def test_relays_are_not_stopped_by_signals(bin, program):
+    with Talk(bin / program, "cat") as talk:
+        [child] = wait_for(lambda: processes.children(talk.process.pid), what="the relay")
+        for _ in range(50):
+            talk.write(b"x")
+            for number in signal.SIGWINCH, signal.SIGSTOP, signal.SIGCONT:
+                os.kill(child, number)
+            talk.read(b"x")
+
+
+@pytest.mark.parametrize("program", ["recordio", "fixcrio"])
+@pytest.mark.parametrize("limit", range(3, 7))
+def test_relays_with_too_few_descriptors_say_so(bin, program, limit):
+    done = run(bin / program, "true",
+               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    assert done.returncode == 111
+    assert done.stderr == b"%s: fatal: unable to create pipe: Too many open files\n" % program.encode()
+
+
+def test_relays_have_descriptors_0_to_2(bin):
+    # The original leaves them closed.
+    for program in "recordio", "fixcrio":
+        done = run("/usr/bin/python3", "-c", "import os\nfor fd in 0, 1, 2: os.close(fd)\n"
+                   f"os.execv({str(bin / program)!r}, ['x', 'sh', '-c', 'cat && [ -e /proc/$$/fd/2 ]'])")
+        assert done.returncode == 0
