@@ -71,6 +71,7 @@ LIB := $(patsubst %.c,%,$(wildcard lib/*.c))
 # NAME.libs adds libraries; NAME.dynamic = yes links dynamically (NSS).
 
 PROGS :=
+SCRIPTS :=
 
 # smtpd/
 
@@ -194,6 +195,9 @@ recordio := $(addprefix tools/ucspi/,recordio between relay transcript)
 fixcrio := $(addprefix tools/ucspi/,fixcrio between relay crlf)
 addcr := $(addprefix tools/ucspi/,addcr filter crlf)
 delcr := $(addprefix tools/ucspi/,delcr filter crlf)
+PROGS += mconnect-io
+mconnect-io := $(addprefix tools/ucspi/,mconnect-io relay crlf)
+SCRIPTS += $(addprefix tools/ucspi/,who@ date@ finger@ http@ tcpcat mconnect)
 # Names need NSS: these two ask this one, which they run beside themselves.
 PROGS += tcplookup
 tcplookup := tools/ucspi/tcplookup tools/ucspi/ident tools/ucspi/dial
@@ -303,13 +307,14 @@ fuzz_vlines := tools/vpopmail/vlines
 
 obj = $(addprefix $(O)/obj/,$(addsuffix .o,$(1)))
 BINS := $(addprefix $(O)/bin/,$(PROGS))
+SCRIPT_BINS := $(addprefix $(O)/bin/,$(notdir $(SCRIPTS)))
 
 .PHONY: all lib check unit fuzz-replay system soak sanitized bench lint install \
 	setup clean tests fuzz
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-all: $(BINS)
+all: $(BINS) $(SCRIPT_BINS)
 lib: $(O)/lib.a
 
 $(O)/conf.h: $(wildcard conf-files/conf-*) Makefile
@@ -340,6 +345,14 @@ $(O)/bin/$(1): $$(call obj,$$($(1))) $(O)/lib.a
 	$$(Q)$(LD) $$(if $$($(1).dynamic),$(DYNAMIC),$(STATIC)) $(LDHARD) -o $$@ $$^ $$($(1).libs)
 endef
 $(foreach p,$(PROGS),$(eval $(call program,$(p))))
+
+# Shell scripts, whose source is NAME.sh.
+define script
+$(O)/bin/$(notdir $(1)): $(1).sh
+	@mkdir -p $(O)/bin
+	$$(Q)install -m 0755 $$< $$@
+endef
+$(foreach s,$(SCRIPTS),$(eval $(call script,$(s))))
 
 # ---- tests: tests/unit/test_X.c links lib.a and what test_X names ------
 
@@ -405,6 +418,7 @@ install: all
 	@for f in $(BINS); do \
 		case $$f in *-local|*-remote) m=0711;; *) m=0755;; esac; \
 		install -s -m $$m $$f $(DESTDIR)$(QMAIL)/bin/ || exit 1; done
+	install -m 0755 $(SCRIPT_BINS) $(DESTDIR)$(QMAIL)/bin/
 	@for f in $(MANUALS); do \
 		d=$(DESTDIR)$(QMAIL)/man/man$${f##*.}; mkdir -p $$d; \
 		install -m 0644 $$f $$d/ || exit 1; done

@@ -32,7 +32,11 @@ house_programs() {
 	mkdir -p "$new"
 	if [ "$bin" = build/bin ]; then
 		for program in "$bin"/*; do
-			strip -o "$new/${program##*/}" "$program"
+			if [ "$(head -c 2 "$program")" = '#!' ]; then
+				cp "$program" "$new"
+			else
+				strip -o "$new/${program##*/}" "$program"
+			fi
 		done
 	else
 		cp "$bin"/* "$new"

@@ -1,6 +1,7 @@
 """tcpclient, recordio and their like, beside those of ucspi-tcp 0.88."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -881,3 +882,239 @@ def test_relays_have_descriptors_0_to_2(bin):
         done = run("/usr/bin/python3", "-c", "import os\nfor fd in 0, 1, 2: os.close(fd)\n"
                    f"os.execv({str(bin / program)!r}, ['x', 'sh', '-c', 'cat && [ -e /proc/$$/fd/2 ]'])")
         assert done.returncode == 0
+
+
+# ---- mconnect, tcpcat and the others that are scripts ----
+
+
+NASTY = b"a\r\nb\rc\n\x01\x1b[1m\x7f\x80\xff\t\0e\\^M-\xe9\r\r\nend"
+
+
+def test_tcpcat_prints_what_comes(bin, peers, free_port):
+    text = NASTY + os.urandom(100_000)
+    peer = peers(lambda c: c.sendall(text))
+    assert same(bin, "tcpcat", "127.0.0.1", peer.port).stdout == text
+    assert same(bin, "tcpcat", "", peer.port, "more").stdout == text
+    assert same(bin, "tcpcat", "127.0.0.1", free_port).returncode == 111
+    assert same(bin, "tcpcat", "127.0.0.1", "no-such-port").returncode == 111
+    peer = peers(lambda c: c.sendall(b"six"), host="::1", family=socket.AF_INET6)
+    assert run(bin / "tcpcat", "::1", peer.port).stdout == b"six"
+
+
+@pytest.mark.parametrize("text", [b"helo\nquit\n", b"helo\r\nquit\n", b"\nquit\n", b"quit\n" + b"x" * 50000 + b"\n"],
+                         ids=lambda text: f"{text[:12]}")
+def test_mconnect_sends_crlf(bin, peers, text):
+    heard = []
+
+    def talk(connection):
+        said = b""
+        while b"quit\r\n" not in said or not said.endswith(b"\n"):
+            said += connection.recv(65536)
+        heard.append(said)
+        connection.sendall(NASTY)
+
+    port = peers(talk).port
+    assert same(bin, "mconnect", "127.0.0.1", port, input=text).stdout == NASTY
+    assert heard == [text.replace(b"\n", b"\r\n")] * 2
+
+
+def test_mconnect_is_told_when_there_is_no_server(bin, free_port):
+    assert same(bin, "mconnect", "127.0.0.1", free_port).returncode == 111
+
+
+def test_mconnect_ends_with_the_server_only(bin, peers):
+    """Not with what is typed, but with the server, whatever is typed then."""
+    go = threading.Event()
+
+    def talk(connection):
+        connection.sendall(b"220 hello\r\n")
+        connection.recv(100)
+        go.wait(20)
+        connection.sendall(b"221 bye\r\n")
+
+    port = peers(talk).port
+    for folder in bin, DEBIAN:
+        for closes in True, False:
+            go.clear()
+            with Talk(folder / "mconnect", "127.0.0.1", port) as talk_:
+                talk_.read(b"220 hello\r\n")
+                talk_.write(b"quit\n")
+                if closes:
+                    talk_.process.stdin.close()
+                go.set()
+                assert talk_.rest() == b"221 bye\r\n"
+                assert talk_.process.wait(20) == 0
+
+
+def mconnect_io(folder, **popen):
+    """It, and the other end of its connection."""
+    ours, its = socket.socketpair()
+    fd = its.fileno()
+    script = f"exec {folder / 'mconnect-io'} 6<&{fd} 7>&{fd} {fd}<&-"
+    talk = Talk("/bin/bash", "-c", script, pass_fds=(fd,), **popen)
+    its.close()
+    ours.settimeout(20)
+    return ours, talk
+
+
+def test_mconnect_io_does_not_wait_for_more(bin):
+    for folder in bin, DEBIAN:
+        ours, talk = mconnect_io(folder)
+        with ours, talk:
+            for said, heard in (b"he", b"he"), (b"lo\nx\r\n", b"lo\r\nx\r\r\n"):
+                talk.write(said)
+                got = b""
+                while len(got) < len(heard):
+                    got += ours.recv(100)
+                assert got == heard
+            ours.sendall(b"22")
+            talk.read(b"22")
+            ours.sendall(b"0\r\n\0")
+            talk.read(b"0\r\n\0")
+            ours.shutdown(socket.SHUT_WR)
+            assert talk.process.wait(20) == 0
+
+
+def test_mconnect_io_and_a_server_that_does_not_read(bin):
+    for folder in bin, DEBIAN:
+        ours, talk = mconnect_io(folder)
+        with ours, talk:
+            ours.shutdown(socket.SHUT_RD)
+            talk.write(b"x\n")
+            ours.sendall(b"still there\n")
+            talk.read(b"still there\n")
+            ours.close()
+            assert talk.process.wait(20) == 0
+
+
+def test_mconnect_io_ends_when_nobody_takes_its_output(bin):
+    # The original stays.
+    ours, talk = mconnect_io(bin)
+    with ours, talk:
+        talk.process.stdout.close()
+        ours.sendall(b"x")
+        assert talk.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("redirect", [
+    "6<&- 7>&-", "0<&- 6</dev/null 7>/dev/full", "6</ 7>/dev/null", "6</dev/null 7>/dev/null",
+    "6</etc/hostname 7>/dev/full", "6</etc/hostname 7>/dev/null >/dev/full"])
+def test_mconnect_io_does_not_complain(bin, redirect):
+    codes = {run("sh", "-c", f"exec {folder / 'mconnect-io'} {redirect}", input=b"abc\n").returncode
+             for folder in (bin, DEBIAN)}
+    assert codes == {0}
+
+
+@pytest.mark.parametrize("page,reply", [
+    ((), b"HTTP/1.0 200 OK\r\nX: y\r\n\r\nbody\r\nl\x012\r\nz"),
+    (("page?x=y&z",), b"HTTP/1.0 200 OK\r\n\r\n" + b"long\r\n" * 30000),
+    (("a b",), b"HTTP/1.0 200 OK\r\nX: \x80\r\n\r\n\xff\xfe\r\r\nx\n"),
+    (("/x%s",), b"\r\nnothing before\r\n"), (("",), b"no blank line\r\n"), (("x", "more"), b""),
+    (("x",), b"HTTP/1.0 200 OK\n\nbare\n"),
+], ids=lambda value: f"{value[:1]}"[:20])
+def test_http_gets_a_page(bin, peers, page, reply):
+    heard = []
+
+    def talk(connection):
+        said = b""
+        while not said.endswith(b"\n\r\n"):
+            said += connection.recv(65536)
+        heard.append(said)
+        connection.sendall(reply)
+
+    port = peers(talk).port
+    args = ("127.0.0.1", page[0] if page else "", port, *page[1:])
+    same(bin, "http@", *args)
+    assert heard[0] == heard[1]
+
+
+def test_http_keeps_empty_lines(bin, peers):
+    # The original drops them.
+    port = peers(lambda c: c.recv(9) and c.sendall(b"HTTP/1.0 200 OK\r\n\r\na\r\n\r\n\nb")).port
+    assert run(bin / "http@", "127.0.0.1", "", port).stdout == b"a\n\n\nb\n"
+
+
+def test_scripts_find_their_programs_beside_themselves(bin, peers, tmp_path):
+    """Through links, from anywhere, with no such program in PATH."""
+    for name in "tcpcat", "who@":
+        (tmp_path / name).symlink_to(bin / name)
+    port = peers(lambda c: c.sendall(b"x")).port
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in "sh", "readlink", "cat":
+        (programs / name).symlink_to(shutil.which(name))
+    for env in {"PATH": str(programs)}, {"PATH": f"{programs}:{tmp_path}"}:
+        done = subprocess.run([tmp_path / "tcpcat", "127.0.0.1", str(port)], env=env, cwd="/",
+                              capture_output=True, timeout=20)
+        assert (done.stdout, done.stderr) == (b"x", b"")
+
+
+# Ports below 1024 are ours only in a network of its own.
+SERVE = r"""
+import json, socket, subprocess, sys, threading
+
+NASTY = %r
+heard = []
+
+def serve(port):
+    listening = socket.create_server(("127.0.0.1", port))
+    while True:
+        c = listening.accept()[0]
+        c.settimeout(20)
+        said = b""
+        if port in (25, 79):
+            while not said.endswith(b"\r\n"):
+                said += c.recv(1000)
+        elif port == 80:
+            while not said.endswith(b"\n\r\n"):
+                said += c.recv(1000)
+        heard.append(port)
+        heard.append(said.decode("latin1"))
+        c.sendall(b"HTTP/1.0 200\r\n\r\n" + NASTY if port == 80 else NASTY)
+        c.close()
+
+for port in 11, 13, 17, 25, 79, 80:
+    threading.Thread(target=serve, args=(port,), daemon=True).start()
+
+results = []
+for args in json.loads(sys.argv[2]):
+    heard.clear()
+    done = subprocess.run([sys.argv[1] + "/" + args[0], *args[1:]], input=b"quit\n",
+                          capture_output=True, timeout=50)
+    results.append([args, done.returncode, done.stdout.decode("latin1"),
+                    done.stderr.decode(), list(heard)])
+print(json.dumps(results))
+""" % NASTY
+
+
+def in_a_network_of_its_own(folder, cases, tmp_path):
+    script = tmp_path / "serve.py"
+    script.write_text(SERVE)
+    unshare = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-r", "-n"]
+    done = run(*unshare, "sh", "-c", 'ip link set lo up && exec /usr/bin/python3 "$@"', "sh", script,
+               folder, json.dumps(cases))
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
+
+
+def test_scripts_say_and_ask_what_the_originals_do(bin, tmp_path):
+    if not shutil.which("unshare"):
+        pytest.fail("unshare is needed")
+    cases = [[name, *args] for name in ("who@", "date@") for args in ((), ("127.0.0.1",), ("0", "x"), ("",),
+                                                                     ("127.0.0.3",))]
+    cases += [["finger@", *args] for args in ((), ("0",), ("127.0.0.1", "joe"), ("", "joe b"),
+                                              ("127.0.0.1", "%s*"), ("0", "a", "b"), ("127.0.0.3",))]
+    cases += [["http@", *args] for args in ((), ("127.0.0.1",), ("0", "x"), ("", "x"), ("127.0.0.3",))]
+    cases += [["tcpcat"], ["tcpcat", "0"], ["mconnect"], ["mconnect", "127.0.0.1"]]
+    ours = in_a_network_of_its_own(bin, cases, tmp_path)
+    theirs = in_a_network_of_its_own(DEBIAN, cases, tmp_path)
+    for mine, other in zip(ours, theirs):
+        mine[3] = like_theirs(mine[3])
+        assert mine == other
+    assert ours[0][2] == "a\nb^Mc\n^A^[[1m^?M-^@M-^?\t^@e\\^M-M-i^M\nend"
+
+
+def test_finger_sends_a_name_as_it_is(bin, tmp_path):
+    # The original's echo takes -n and backslashes for its own.
+    [done] = in_a_network_of_its_own(bin, [["finger@", "0", r"-n\n%d"]], tmp_path)
+    assert done[4] == [79, "-n\\n%d\r\n"]
