@@ -21,7 +21,9 @@ static void fix(void *arg, enum relay_way way, struct view bytes,
 int main(int argc, char **argv)
 {
 	struct crlf ways[2] = { 0 };
-	const struct relay relay = { .pass = fix, .arg = ways };
+	const struct relay relay = { .name = "fixcrio",
+				     .pass = fix,
+				     .arg = ways };
 
 	die_name("fixcrio");
 	if (argc < 2)

@@ -26,7 +26,7 @@ static void pass(void *arg, enum relay_way way, struct view bytes,
 
 int main(void)
 {
-	const struct relay relay = { .pass = pass };
+	const struct relay relay = { .name = "mconnect-io", .pass = pass };
 	const struct relay_ends ends = {
 		.in_from = STDIN_FILENO,
 		.in_to = WRITE_FD,

@@ -50,7 +50,9 @@ static void record(void *arg, enum relay_way way, struct view bytes,
 int main(int argc, char **argv)
 {
 	struct recorder recorder = { .pid = getpid() };
-	const struct relay relay = { .pass = record, .arg = &recorder };
+	const struct relay relay = { .name = "recordio",
+				     .pass = record,
+				     .arg = &recorder };
 
 	die_name("recordio");
 	if (argc < 2)

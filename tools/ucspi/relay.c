@@ -6,6 +6,7 @@
 #include "lib/die.h"
 #include "lib/out.h"
 #include "lib/polls.h"
+#include "lib/sandbox.h"
 #include "lib/sig.h"
 
 #define CHUNK_BYTES 8192
@@ -93,6 +94,18 @@ static void act(const struct relay *relay, struct way *w,
 		take(relay, w);
 }
 
+static void confine(const struct relay *relay)
+{
+	const struct sandbox sandbox = {
+		.name = relay->name,
+		.calls = SANDBOX_IO,
+		.quiet = true,
+	};
+
+	if (sandbox_enter(&sandbox) == -1)
+		die_errno(EXIT_RETRY, "fatal: unable to enter the sandbox");
+}
+
 noreturn void relay_pass(const struct relay *relay,
 			 const struct relay_ends *ends)
 {
@@ -102,6 +115,7 @@ noreturn void relay_pass(const struct relay *relay,
 	struct polls polls = { 0 };
 
 	sig_ignore_write_signals();
+	confine(relay);
 	while (!is_over(&out)) {
 		polls_reset(&polls);
 		prepare(&in, &polls);

@@ -25,6 +25,7 @@ struct relay_ends {
 };
 
 struct relay {
+	const char *name; /* of the program, for its sandbox */
 	/*
 	 * Append to *to what becomes of these bytes; without any at the end
 	 * of the input or the output, at which nothing more is appended.
@@ -35,7 +36,8 @@ struct relay {
 };
 
 /*
- * Ends, with EXIT_DONE, when the output does, or nobody takes it. Input that
+ * Enters a sandbox, in which there is nothing but these descriptors. Ends, with
+ * EXIT_DONE, when the output does, or nobody takes it. Input that
  * nobody takes is not read any more, and its sender learns so.
  */
 noreturn void relay_pass(const struct relay *relay,
