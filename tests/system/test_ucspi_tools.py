@@ -1150,3 +1150,116 @@ def test_finger_sends_a_name_as_it_is(bin, tmp_path):
     # The original's echo takes -n and backslashes for its own.
     [done] = in_a_network_of_its_own(bin, [["finger@", "0", r"-n\n%d"]], tmp_path)
     assert done[4] == [79, "-n\\n%d\r\n"]
+
+
+# ---- names, as the network has them ----
+
+
+# A name server, an ident server and the system's settings, for both.
+NAMES = r"""
+import json, os, socket, struct, subprocess, sys, threading
+
+A = {"one.example": ["127.0.0.7"], "two.example": ["127.0.0.6", "127.0.0.7"],
+     "Mixed.Example": ["127.0.0.7"]}
+PTR = {"7.0.0.127.in-addr.arpa": ["Far.Example"], "8.0.0.127.in-addr.arpa": ["near.example"]}
+
+
+def wire(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+
+
+def dns(server):
+    while True:
+        asked, who = server.recvfrom(2000)
+        at, labels = 12, []
+        while asked[at]:
+            labels.append(asked[at + 1:at + 1 + asked[at]].decode())
+            at += 1 + asked[at]
+        name, kind = ".".join(labels), struct.unpack(">H", asked[at + 1:at + 3])[0]
+        data = []
+        known = {key.lower(): value for key, value in {**A, **PTR}.items()}.get(name.lower(), [])
+        if kind == 1:
+            data = [socket.inet_aton(ip) for ip in known]
+        elif kind == 12:
+            data = [wire(host) for host in known]
+        answer = asked[:2] + struct.pack(">HHHHH", 0x8180 if known else 0x8183, 1, len(data), 0, 0)
+        answer += asked[12:at + 5]
+        for each in data:
+            answer += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(each)) + each
+        server.sendto(answer, who)
+
+
+def serve(listening, talk):
+    while True:
+        connection = listening.accept()[0]
+        try:
+            talk(connection)
+        except OSError:
+            pass
+        connection.close()
+
+
+def ident(connection):
+    asked.append(connection.recv(100).decode())
+    connection.sendall(reply[0])
+
+
+def start(target, *args):
+    threading.Thread(target=target, args=args, daemon=True).start()
+
+
+subprocess.run(["mount", "--bind", sys.argv[3], "/etc/resolv.conf"], check=True)
+os.environ["DNSCACHEIP"] = "127.0.0.1"
+asked, reply = [], [b""]
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+start(dns, server)
+start(serve, socket.create_server(("127.0.0.7", 5000)), lambda connection: connection.recv(1))
+start(serve, socket.create_server(("127.0.0.7", 113)), ident)
+
+results = []
+for said, *args in json.loads(sys.argv[2]):
+    asked.clear()
+    reply[0] = said.encode()
+    done = subprocess.run([sys.argv[1] + "/tcpclient", *args, "5000", "env"], capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=50)
+    seen = dict(line.split("=", 1) for line in done.stdout.decode().splitlines()
+                if line.startswith("TCP"))
+    ports = seen.pop("TCPREMOTEPORT", ""), seen.pop("TCPLOCALPORT", "")
+    assert all(line.replace(" ", "") == "%s,%s\r\n" % ports for line in asked), asked
+    results.append([seen, done.returncode, done.stderr.decode(), len(asked)])
+print(json.dumps(results))
+"""
+
+
+def test_tcpclient_finds_the_names_that_the_original_finds(bin, tmp_path):
+    (tmp_path / "names.py").write_text(NAMES)
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    who = "1 , 2 : USERID : UNIX : %s\r\n"
+    local = ("-i", "127.0.0.8")
+    cases = [
+        ["", "-vR", *local, "127.0.0.7"], ["", "-vHR", *local, "one.example"], ["", "-qRl0", *local, "two.example"],
+        ["", "-RHl0", *local, "mixed.example"], ["", "-vRHl0", "no.example"],
+        [who % "joe", "-vHl0", *local, "127.0.0.7"], [who % "joe: x", "-r", *local, "one.example"],
+        [who % "a b", "-Hl0", *local, "127.0.0.7"], ["1 , 2 : ERROR : NO-USER\r\n", "-vHl0", *local, "127.0.0.7"],
+        ["", "-vHl0", *local, "127.0.0.7"], ["nonsense\n", "-Hl0", *local, "127.0.0.7"],
+    ]
+    unshare = ["unshare", "-n", "-m"] if os.geteuid() == 0 else \
+        ["unshare", "--map-current-user", "--keep-caps", "-n", "-m"]
+    seen = []
+    for folder in bin, DEBIAN:
+        done = run(*unshare, "sh", "-c", 'ip link set lo up && exec /usr/bin/python3 "$@"', "sh",
+                   tmp_path / "names.py", folder, json.dumps(cases), tmp_path / "resolv.conf")
+        assert done.returncode == 0, done.stderr.decode()
+        seen.append(json.loads(done.stdout))
+    for case, ours, theirs in zip(cases, *seen):
+        ours[2] = like_theirs(ours[2])
+        # What is unknown the original sets to nothing.
+        theirs[0] = {name: value for name, value in theirs[0].items() if value}
+        if " " in ours[0].get("TCPREMOTEINFO", ""):
+            # The original leaves blanks out.
+            ours[0]["TCPREMOTEINFO"] = ours[0]["TCPREMOTEINFO"].replace(" ", "")
+        assert ours == theirs, case
+    assert seen[0][0][0] == {"TCPLOCALIP": "127.0.0.8", "TCPREMOTEIP": "127.0.0.7",
+                             "TCPLOCALHOST": "near.example", "TCPREMOTEHOST": "far.example"}
+    assert seen[0][5][0]["TCPREMOTEINFO"] == "joe"
