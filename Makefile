@@ -464,7 +464,7 @@ soak: all
 # System tests on sanitizer builds: all but those that starve a program of
 # descriptors or memory, or break its calls, before its libraries are loaded.
 SANITIZED := main_path security smtpd pop3 lspawn local remote inject send \
-	start queue vpopmail tcpserver daemontools
+	start queue vpopmail tcpserver ucspi_tools daemontools
 sanitized:
 	$(MAKE) SAN=1 all
 	ASAN_OPTIONS=detect_leaks=0 VALIJA_BIN=$(CURDIR)/build-san/bin \

@@ -362,6 +362,8 @@ def test_install_on_a_fresh_machine(machine):
         "home/vpopmail/bin": programs,
     }.items():
         assert (machine.root / link).readlink() == target
+    script = programs / "tcpcat"  # which strip(1) would refuse
+    assert script.read_text().startswith("#!/bin/sh\n") and os.access(script, os.X_OK)
     assert (machine.root / "etc/systemd/system/valija.service").exists()
     smtpd, pop3d = machine.house / "service/qmail-smtpd", machine.house / "service/qmail-pop3d"
     assert "    envuidgid :7791:2108 \\\n" in (smtpd / "run").read_text()

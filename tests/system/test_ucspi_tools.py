@@ -437,7 +437,7 @@ def test_tcpclient_tries_all_addresses_shortly_first(names, peers, deaf, hosts, 
     assert (ours.returncode, like_theirs(ours.stderr.decode())) == \
         (theirs.returncode, theirs.stderr.decode())
     assert ours.returncode == (0 if 5 in hosts else 111)
-    assert seconds <= our_time + 0.1 < seconds + 5
+    assert seconds <= our_time + 0.1 < seconds + 10
 
 
 def test_tcpclient_tries_the_late_ones_again(names, deaf):
@@ -499,7 +499,8 @@ def test_tcpclient_is_not_stopped_by_signals(bin, deaf):
     process = subprocess.Popen(
         [bin / "tcpclient", "-RHl0", "-T2", "127.0.0.1", str(deaf()), "true"],
         stderr=subprocess.PIPE)
-    wait_for(lambda: "poll" in processes.read(process.pid, "wchan"), what="it to wait")
+    wait_for(lambda: processes.exe(process.pid).endswith("/tcpclient") and
+             processes.status(process.pid)["State"].startswith("S"), what="it to wait")
     began = time.monotonic()
     process.send_signal(signal.SIGWINCH)
     process.send_signal(signal.SIGSTOP)
@@ -1075,7 +1076,7 @@ def test_scripts_find_their_programs_beside_themselves(bin, peers, tmp_path):
     programs.mkdir()
     for name in "sh", "readlink", "cat":
         (programs / name).symlink_to(shutil.which(name))
-    for env in {"PATH": str(programs)}, {"PATH": f"{programs}:{tmp_path}"}:
+    for env in {"PATH": str(programs)}, {"PATH": f"{programs}:{tmp_path}"}, {}:
         done = subprocess.run([tmp_path / "tcpcat", "127.0.0.1", str(port)], env=env, cwd="/",
                               capture_output=True, timeout=20)
         assert (done.stdout, done.stderr) == (b"x", b"")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # finger@ [host [user]] - what the host says of a user, in visible characters.
 here=$(readlink -f "$0")
-PATH=${here%/*}:$PATH
+export PATH="${here%/*}:$PATH"
 
 tcpclient -RHl0 -- "${1-0}" 79 sh -c '
 	printf "%s\n" "$1" | addcr >&7

@@ -2,7 +2,7 @@
 # http@ [host [page [port]]] - the body of a page. awk, not sed: the last line
 # gets its newline.
 here=$(readlink -f "$0")
-PATH=${here%/*}:$PATH
+export PATH="${here%/*}:$PATH"
 
 tcpclient -RHl0 -- "${1-0}" "${3-80}" sh -c '
 	printf "GET /%s HTTP/1.0\nHost: %s:%s\n\n" "$2" "$1" "$3" | addcr >&7
