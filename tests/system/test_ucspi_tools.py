@@ -834,8 +834,9 @@ def test_relays_are_a_child_with_few_descriptors(bin, program):
     end, other = os.pipe()
     with Talk(bin / program, "cat", pass_fds=(end,)) as talk:
         pid = talk.process.pid
-        [child] = wait_for(lambda: processes.children(pid), what="the relay")
-        wait_for(lambda: processes.exe(pid).endswith("cat"), what="the program")
+        talk.write(b"x")
+        talk.read(b"x")  # both have begun
+        [child] = processes.children(pid)
         relay = sorted(map(int, os.listdir(f"/proc/{child}/fd")))
         assert relay[:3] == [0, 1, 2] and len(relay) == 5 and end not in relay
         assert sorted(map(int, os.listdir(f"/proc/{pid}/fd"))) == [0, 1, 2, end]
