@@ -16,38 +16,51 @@ public_copy() {
 	echo "$copy"
 }
 
-check_as_nobody() {
-	local copy result=0
+# The system tests in parts that take about as long: the tests of single
+# tools, and those of houses in two halves. As arguments for pytest.
+test_part() {
+	local file
+	for file in tests/system/test_*.py; do
+		case "$1:${file#tests/system/test_}" in
+		tools:daemontools* | tools:tcpserver* | tools:ucspi* | \
+			tools:service* | tools:vpopmail*) echo "$file" ;;
+		*:daemontools* | *:tcpserver* | *:ucspi* | *:service* | *:vpopmail*) ;;
+		houses:*) echo "$file" ;;
+		houses1:[a-k]*) echo "$file" ;;
+		houses2:[l-z]*) echo "$file" ;;
+		esac
+	done
+}
+
+# as_root PART [pytest arguments]
+# shellcheck disable=SC2046,SC2086
+as_root() {
+	local part=$1
+	shift
+	$PYTEST $(test_part "$part") "$@"
+}
+
+# shellcheck disable=SC2046,SC2086
+as_nobody() {
+	local part=$1 copy result=0
+	shift
 	copy=$(public_copy)
 	(cd "$copy" && setpriv --reuid=nobody --regid="$(id -g nobody)" \
 		--clear-groups env HOME="$copy/home" TMPDIR=/tmp \
 		PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
 		$PYTEST -m "not root" --basetemp="$copy/home/tmp" \
-		tests/system "$@") || result=$?
+		$(test_part "$part") "$@") || result=$?
 	rm -rf "$copy"
 	return $result
 }
 
-# Tests of single tools, which mostly wait.
-tool_tests() {
-	local file
-	for file in tests/system/test_{daemontools,tcpserver,ucspi,service,vpopmail}*.py; do
-		printf "$1%s\n" "$file"
-	done
+as_myself() {
+	as_root "$@"
 }
 
-# shellcheck disable=SC2046,SC2086
-check_tools() {
-	$PYTEST $(tool_tests "") "$@"
-}
-
-# shellcheck disable=SC2046,SC2086
-check_houses() {
-	$PYTEST $(tool_tests --ignore=) tests/system "$@"
-}
-
-# Parts of the tests wait more than they work, and share nothing: at the same
-# time they need half of the time. What the others say comes after the first.
+# check_at_once "AS:PART ..." [pytest arguments]: they wait more than they work,
+# and share nothing: at the same time they need half of the time. What the
+# others say comes after the first.
 check_at_once() {
 	local place result=0 part parts=$1
 	shift
@@ -55,7 +68,8 @@ check_at_once() {
 	for part in $parts; do
 		: >"$place/$part"
 		(
-			$part "$@" >"$place/$part" 2>&1 && result=0 || result=$?
+			"${part%:*}" "${part#*:}" "$@" >"$place/$part" 2>&1 &&
+				result=0 || result=$?
 			echo "$result" >"$place/$part.code"
 		) &
 		echo $! >"$place/$part.pid"
@@ -65,8 +79,8 @@ check_at_once() {
 	for part in $parts; do
 		tail -f -c +0 --pid="$(cat "$place/$part.pid")" "$place/$part"
 		case "$(cat "$place/$part.code" || echo lost)$*" in
-		0*) step "system tests pass: $part" ;;
-		5?*) step "system tests: $part has none of those" ;;
+		0*) step "system tests pass, ${part/:/: }" ;;
+		5?*) step "system tests, ${part/:/: } has none of those" ;;
 		*) result=1 ;;
 		esac
 	done
@@ -110,9 +124,10 @@ setup_check() {
 	check_manuals
 	step "manual pages are there and well-formed"
 	if [ "$(id -u)" -eq 0 ]; then
-		check_at_once "check_houses check_tools check_as_nobody" "$@"
+		check_at_once "as_root:houses1 as_root:houses2 as_root:tools
+			as_nobody:houses as_nobody:tools" "$@"
 	else
-		check_at_once "check_houses check_tools" "$@"
+		check_at_once "as_myself:houses as_myself:tools" "$@"
 		say "as root there are more tests"
 	fi
 	say "check: everything passed"

@@ -866,8 +866,10 @@ def effect_of_PROCESSOR(house, directory, port):
     before = {p.name for p in (directory / "log/main").glob("@*")}
     pid = pid_of(directory / "log")
     assert command_line(pid) == ["multilog", "t", "s4096", "!tr a-z A-Z", "./main"]
-    os.kill(pid, signal.SIGALRM)
+    # An empty one would not be closed.
     greeting(port)
+    wait_for(lambda: (directory / "log/main/current").stat().st_size, 20, "a line")
+    os.kill(pid, signal.SIGALRM)
     new = wait_for(lambda: [p for p in (directory / "log/main").glob("@*.s")
                             if p.name not in before], 20, "a processed file")
     assert b"TCPSERVER: " in new[0].read_bytes()
