@@ -32,16 +32,16 @@ test_part() {
 	done
 }
 
-# as_root PART [pytest arguments]
+# test_as_root PART [pytest arguments]
 # shellcheck disable=SC2046,SC2086
-as_root() {
+test_as_root() {
 	local part=$1
 	shift
 	$PYTEST $(test_part "$part") "$@"
 }
 
 # shellcheck disable=SC2046,SC2086
-as_nobody() {
+test_as_nobody() {
 	local part=$1 copy result=0
 	shift
 	copy=$(public_copy)
@@ -54,8 +54,8 @@ as_nobody() {
 	return $result
 }
 
-as_myself() {
-	as_root "$@"
+test_as_myself() {
+	test_as_root "$@"
 }
 
 # check_at_once "AS:PART ..." [pytest arguments]: they wait more than they work,
@@ -124,10 +124,10 @@ setup_check() {
 	check_manuals
 	step "manual pages are there and well-formed"
 	if [ "$(id -u)" -eq 0 ]; then
-		check_at_once "as_root:houses1 as_root:houses2 as_root:tools
-			as_nobody:houses as_nobody:tools" "$@"
+		check_at_once "test_as_root:houses1 test_as_root:houses2 test_as_root:tools
+			test_as_nobody:houses test_as_nobody:tools" "$@"
 	else
-		check_at_once "as_myself:houses as_myself:tools" "$@"
+		check_at_once "test_as_myself:houses test_as_myself:tools" "$@"
 		say "as root there are more tests"
 	fi
 	say "check: everything passed"

@@ -151,8 +151,8 @@ def restart(house, directory, port):
     wait_for(lambda: pid_of(directory) not in (0, old) and status(directory)[0],
              20, "a new process")
     pid = pid_of(directory)
-    wait_for(lambda: pathlib.Path(f"/proc/{pid}/comm").read_text() == "tcpserver\n",
-             20, lambda: f"tcpserver\n{log(directory)}")
+    wait_for(lambda: command_line(pid)[:1] == ["tcpserver"], 20,
+             lambda: f"tcpserver\n{log(directory)}")
     if port:
         wait_for(lambda: listens(port), 20, "the port")
     return pid
@@ -834,7 +834,7 @@ def restart_log(house, directory, name, value):
     run(house.home / "bin/svc", "-t", directory / "log")
     wait_for(lambda: pid_of(directory / "log") not in (0, old), 20, "a new multilog")
     pid = pid_of(directory / "log")
-    wait_for(lambda: pathlib.Path(f"/proc/{pid}/comm").read_text() == "multilog\n", 20)
+    wait_for(lambda: command_line(pid)[:1] == ["multilog"], 20, "multilog")
     return command_line(pid)
 
 
