@@ -58,6 +58,22 @@ test_as_myself() {
 	test_as_root "$@"
 }
 
+# check_in_turn "AS:PART ..." [pytest arguments]
+check_in_turn() {
+	local result=0 part parts=$1
+	shift
+	for part in $parts; do
+		if "${part%:*}" "${part#*:}" "$@"; then
+			step "system tests pass, ${part/:/: }"
+		elif [ $? -eq 5 ] && [ $# -gt 0 ]; then
+			step "system tests, ${part/:/: } has none of those"
+		else
+			result=1
+		fi
+	done
+	[ $result -eq 0 ] || fail "system tests"
+}
+
 # check_at_once "AS:PART ..." [pytest arguments]: they wait more than they work,
 # and share nothing: at the same time they need half of the time. What the
 # others say comes after the first.
@@ -123,11 +139,15 @@ setup_check() {
 	step "unit tests and fuzz corpora pass under the sanitizers"
 	check_manuals
 	step "manual pages are there and well-formed"
-	if [ "$(id -u)" -eq 0 ]; then
+	# VALIJA_AT_ONCE=1 is twice as fast, and not yet sure to pass.
+	if [ "$(id -u)" -eq 0 ] && [ -n "${VALIJA_AT_ONCE-}" ]; then
 		check_at_once "test_as_root:houses1 test_as_root:houses2 test_as_root:tools
 			test_as_nobody:houses test_as_nobody:tools" "$@"
+	elif [ "$(id -u)" -eq 0 ]; then
+		check_in_turn "test_as_root:houses test_as_root:tools
+			test_as_nobody:houses test_as_nobody:tools" "$@"
 	else
-		check_at_once "test_as_myself:houses test_as_myself:tools" "$@"
+		check_in_turn "test_as_myself:houses test_as_myself:tools" "$@"
 		say "as root there are more tests"
 	fi
 	say "check: everything passed"

@@ -12,6 +12,7 @@ import pathlib
 import poplib
 import re
 import shutil
+import secrets
 import signal
 import smtplib
 import socket
@@ -26,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 poplib._MAXLINE = 1 << 20
 
 DOMAIN = "example.test"
-PASSWORD = "s3cret-of-the-tests"
+# One of this run alone: others, at the same time, have theirs on command lines.
+PASSWORD = f"s3cret-of-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def free_port():

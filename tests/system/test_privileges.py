@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import processes
-from house import DOMAIN, ROOT, House
+from house import DOMAIN, PASSWORD, ROOT, House
 from processes import Sockets
 from waiting import wait_for
 
@@ -505,7 +505,7 @@ def test_a_users_program_finds_its_bare_message(sleuth):
 
 def test_bcc_recipients_are_nowhere_a_recipient_can_look(sleuth):
     """Nor are other people's mail and passwords."""
-    for secret in ("hidden-bcc", "others-secret", "s3cret"):
+    for secret in ("hidden-bcc", "others-secret", PASSWORD):
         where = [name for name, texts in sleuth.found.items()
                  if any(secret in text for text in texts)]
         assert not where, secret
@@ -559,4 +559,4 @@ def test_no_job_is_ever_an_argument(busy, tmp_path):
     lines = [line for line in trace.read_text().splitlines() if "execve(" in line]
     assert len(lines) >= 5
     for line in lines:
-        assert "argv" not in line and "s3cret" not in line and "ana@" not in line
+        assert "argv" not in line and PASSWORD not in line and "ana@" not in line
