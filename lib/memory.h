@@ -21,7 +21,7 @@ void memory_patient(void);
  * For those that take message after message: what is freed stays with the
  * process, up to MEMORY_KEEP_BYTES at the heap's end, and need not be faulted
  * in again for the next one. Where a fault costs much, on virtual machines,
- * that was a third of what a message of 100 KB cost qmail-queued.
+ * that was two thirds of what a message of 100 KB cost qmail-queued.
  */
 #define MEMORY_KEEP_BYTES (4 << 20)
 void memory_keep(void);

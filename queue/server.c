@@ -54,6 +54,8 @@ static void look_at_log(struct server *server)
 {
 	uint32_t stale = appender_look(&server->appender);
 
+	if (stale == 0)
+		return;
 	for (uint64_t i = 0; i < QLOG_SEGMENTS_MAX; i++)
 		if (stale & UINT32_C(1) << i)
 			handover_replay(&server->handover, i);

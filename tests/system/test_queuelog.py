@@ -236,23 +236,29 @@ def test_what_waits_long_becomes_a_file(house):
     assert "success" in house.log()
 
 
-@pytest.mark.root
-def test_a_failed_sync_is_a_temporary_failure(house):
-    oracle = Oracle(house)
+@contextlib.contextmanager
+def calls_fail(house, fault, program="qmail-send"):
+    """A program's do, while this goes on; gives strace's file."""
     trace = house.home / "trace"
-    pids = house.pids("qmail-queued")
+    pids = house.pids(program)
     tracer = subprocess.Popen(
-        ["strace", "-qq", "-o", trace, "-e", "trace=fdatasync",
-         "-e", "inject=fdatasync:error=EIO:when=1",
-         *[word for pid in pids for word in ("-p", str(pid))]])
+        ["strace", "-qq", "-o", trace, "-e", "trace=pwrite64,pread64,fdatasync",
+         "-e", f"inject={fault}", *[word for pid in pids for word in ("-p", str(pid))]])
     try:
         wait_for(lambda: all(tracer_of(pid) for pid in pids), 20, "strace")
-        assert not oracle.send()
-        assert oracle.refused and "(INJECTED)" in wait_for(
-            trace.read_text, 10, "the trace")
+        yield trace
     finally:
         tracer.terminate()
         tracer.wait()
+
+
+@pytest.mark.root
+def test_a_failed_sync_is_a_temporary_failure(house):
+    oracle = Oracle(house)
+    with calls_fail(house, "fdatasync:error=EIO:when=1", "qmail-queued") as trace:
+        assert not oracle.send()
+        assert oracle.refused and "(INJECTED)" in wait_for(
+            trace.read_text, 10, "the trace")
     assert "cannot sync queue/log/" in house.log("qmail-queued")
     for _ in range(5):
         assert oracle.send()
@@ -263,20 +269,6 @@ def test_a_failed_sync_is_a_temporary_failure(house):
     wait_for(lambda: "had an error; it is not used" in
              house.log("qmail-queued"), 10, house.story)
     assert not files(house, "bad")
-
-
-@contextlib.contextmanager
-def calls_fail(house, fault):
-    """qmail-send's do, while this goes on."""
-    tracer = subprocess.Popen(
-        ["strace", "-qq", "-o", house.home / "trace", "-e", "trace=pwrite64,pread64",
-         "-e", f"inject={fault}", "-p", str(send_pid(house))])
-    try:
-        wait_for(lambda: tracer_of(send_pid(house)), 20, "strace")
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait()
 
 
 @pytest.mark.root

@@ -13,7 +13,7 @@
 static noreturn void drop(const struct options *o, const char *what,
 			  const char *object)
 {
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn_errno("warning: dropping connection, unable to %s%s", what,
 			   object);
 	_exit(EXIT_RETRY);
@@ -57,8 +57,8 @@ noreturn void child_run(const struct options *o, int fd,
 /* Anything that takes time, or is written to the client. */
 static bool may_wait(const struct options *o)
 {
-	return !o->local_host || o->remote_host || o->remote_info ||
-	       o->banner.len;
+	return !o->common.local_host || o->common.remote_host ||
+	       o->common.remote_info || o->banner.len;
 }
 
 static pid_t start_program(const struct visitor *v)

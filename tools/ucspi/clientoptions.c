@@ -4,10 +4,8 @@
 
 #include "lib/die.h"
 
-#define TIMEOUT_DEFAULT_S 26
 #define FIRST_TIMEOUT_DEFAULT_S 2
 #define AGAIN_TIMEOUT_DEFAULT_S 58
-#define TIMEOUT_MAX_S 86400
 
 static noreturn void usage(void)
 {
@@ -23,9 +21,9 @@ static void set_timeouts(struct client_options *o, const char *value)
 	struct view rest = view_of(value);
 	struct view first = view_cut(&rest, '+');
 
-	o->first_timeout_s = option_number('T', first, 0, TIMEOUT_MAX_S);
+	o->first_timeout_s = option_number('T', first, 0, OPTION_TIMEOUT_MAX_S);
 	o->again_timeout_s =
-		rest.p ? option_number('T', rest, 0, TIMEOUT_MAX_S) : 0;
+		rest.p ? option_number('T', rest, 0, OPTION_TIMEOUT_MAX_S) : 0;
 }
 
 static void set_value(struct client_options *o, int option, const char *value)
@@ -36,15 +34,8 @@ static void set_value(struct client_options *o, int option, const char *value)
 		if (!o->has_local_ip)
 			usage();
 		break;
-	case 'l':
-		o->local_host = value;
-		break;
 	case 'p':
 		o->local_port = option_number('p', view_of(value), 0, 65535);
-		break;
-	case 't':
-		o->timeout_s =
-			option_number('t', view_of(value), 0, TIMEOUT_MAX_S);
 		break;
 	case 'T':
 		set_timeouts(o, value);
@@ -54,54 +45,22 @@ static void set_value(struct client_options *o, int option, const char *value)
 	}
 }
 
-/* False when the option is no flag. */
-static bool set_flag(struct client_options *o, int option)
-{
-	switch (option) {
-	case 'd':
-	case 'D':
-		o->no_delay = option == 'D';
-		return true;
-	case 'h':
-	case 'H':
-		o->remote_host = option == 'h';
-		return true;
-	case 'q':
-		o->verbosity = QUIET;
-		return true;
-	case 'Q':
-		o->verbosity = ERRORS;
-		return true;
-	case 'v':
-		o->verbosity = VERBOSE;
-		return true;
-	case 'r':
-	case 'R':
-		o->remote_info = option == 'r';
-		return true;
-	default:
-		return false;
-	}
-}
-
 void client_options_parse(struct client_options *o, int argc, char **argv)
 {
 	int option;
 
 	*o = (struct client_options){
-		.verbosity = ERRORS,
-		.timeout_s = TIMEOUT_DEFAULT_S,
+		.common = COMMON_OPTIONS_DEFAULT,
 		.first_timeout_s = FIRST_TIMEOUT_DEFAULT_S,
 		.again_timeout_s = AGAIN_TIMEOUT_DEFAULT_S,
-		.remote_host = true,
-		.remote_info = true,
 	};
 	opterr = 0;
 	while ((option = getopt(argc, argv, "+dDhHqQrRvi:l:p:t:T:")) != -1)
-		if (!set_flag(o, option))
+		if (!option_flag(&o->common, option) &&
+		    !option_value(&o->common, option, optarg))
 			set_value(o, option, optarg);
 	if (argc - optind < 3) {
-		if (o->verbosity == QUIET)
+		if (o->common.verbosity == QUIET)
 			_exit(EXIT_REJECT);
 		usage();
 	}

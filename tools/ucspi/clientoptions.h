@@ -9,14 +9,9 @@
 #include "tools/ucspi/option.h"
 
 struct client_options {
-	enum verbosity verbosity;
-	unsigned timeout_s;       /* -t: for names, and again for the info */
+	struct common_options common;
 	unsigned first_timeout_s; /* -T: for an address, at first */
 	unsigned again_timeout_s; /* and when all were tried; 0: not again */
-	bool no_delay;
-	bool remote_host;
-	bool remote_info;
-	const char *local_host; /* -l; NULL: look it up */
 	bool has_local_ip;
 	struct ipaddr local_ip; /* -i */
 	unsigned local_port;    /* -p; 0: any */

@@ -17,7 +17,7 @@ struct place {
 
 static noreturn void cannot(const struct options *o, const char *what)
 {
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn_errno("fatal: unable to %s", what);
 	_exit(EXIT_RETRY);
 }
@@ -28,7 +28,7 @@ static unsigned find_port(const struct options *o)
 
 	if (lookup_port(o->port, &port))
 		return port;
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn("fatal: unable to figure out port number for %s", o->port);
 	_exit(EXIT_RETRY);
 }
@@ -43,7 +43,7 @@ static void find_host(const struct options *o, struct place *place)
 	if (ipaddr_parse(view_of(o->host), &place->ip) ||
 	    lookup_host(o->host, &place->ip, 1))
 		return;
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn("fatal: no IP address for %s", o->host);
 	_exit(EXIT_RETRY);
 }

@@ -8,7 +8,6 @@
 #define LIMIT_DEFAULT 40
 #define LIMIT_MAX 1000000
 #define BACKLOG_DEFAULT 20
-#define TIMEOUT_DEFAULT_S 26
 
 static noreturn void usage(void)
 {
@@ -59,12 +58,6 @@ static void set_value(struct options *o, int option, const char *value)
 	case 'g':
 		set_gid(o, "option -g", value);
 		break;
-	case 'l':
-		o->local_host = value;
-		break;
-	case 't':
-		o->timeout_s = option_number('t', view_of(value), 0, 86400);
-		break;
 	case 'u':
 		set_uid(o, "option -u", value);
 		break;
@@ -76,20 +69,12 @@ static void set_value(struct options *o, int option, const char *value)
 	}
 }
 
-/* False when the option is no flag. */
+/* False when it is no flag of ours alone. */
 static bool set_flag(struct options *o, int option)
 {
 	switch (option) {
 	case '1':
 		o->print_port = true;
-		return true;
-	case 'd':
-	case 'D':
-		o->no_delay = option == 'D';
-		return true;
-	case 'h':
-	case 'H':
-		o->remote_host = option == 'h';
 		return true;
 	case 'o':
 	case 'O':
@@ -98,19 +83,6 @@ static bool set_flag(struct options *o, int option)
 	case 'p':
 	case 'P':
 		o->paranoid = option == 'p';
-		return true;
-	case 'q':
-		o->verbosity = QUIET;
-		return true;
-	case 'Q':
-		o->verbosity = ERRORS;
-		return true;
-	case 'v':
-		o->verbosity = VERBOSE;
-		return true;
-	case 'r':
-	case 'R':
-		o->remote_info = option == 'r';
 		return true;
 	case 'U':
 		set_gid(o, "$GID", getenv("GID"));
@@ -129,17 +101,16 @@ void options_parse(struct options *o, int argc, char **argv)
 	int option;
 
 	*o = (struct options){
-		.verbosity = ERRORS,
+		.common = COMMON_OPTIONS_DEFAULT,
 		.limit = LIMIT_DEFAULT,
 		.backlog = BACKLOG_DEFAULT,
-		.timeout_s = TIMEOUT_DEFAULT_S,
-		.remote_host = true,
-		.remote_info = true,
 	};
 	opterr = 0;
 	while ((option = getopt(argc, argv,
 				"+1UXpPhHrRoOdDqQvb:B:c:g:l:t:u:x:")) != -1)
-		if (!set_flag(o, option))
+		if (!option_flag(&o->common, option) &&
+		    !option_value(&o->common, option, optarg) &&
+		    !set_flag(o, option))
 			set_value(o, option, optarg);
 	if (argc - optind < 3)
 		usage();

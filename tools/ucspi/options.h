@@ -11,19 +11,14 @@
 #include "tools/ucspi/option.h"
 
 struct options {
-	enum verbosity verbosity;
-	unsigned limit;     /* -c: connections at a time */
-	unsigned backlog;   /* -b */
-	unsigned timeout_s; /* -t */
-	const char *rules;  /* -x; NULL: none */
+	struct common_options common;
+	unsigned limit;    /* -c: connections at a time */
+	unsigned backlog;  /* -b */
+	const char *rules; /* -x; NULL: none */
 	bool rules_optional;
-	bool no_delay;
 	bool keep_ip_options;
-	bool remote_host;
 	bool paranoid;
-	bool remote_info;
 	bool print_port;
-	const char *local_host; /* -l; NULL: look it up */
 	struct view banner;
 	bool change_uid;
 	uid_t uid;

@@ -19,7 +19,7 @@ struct target {
 
 static noreturn void cannot(const struct client_options *o, const char *what)
 {
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn_errno("fatal: unable to %s", what);
 	_exit(EXIT_RETRY);
 }
@@ -52,7 +52,7 @@ static void find_addresses(const struct client_options *o, struct target *t)
 		t->count = lookup_host(o->host, t->ips, ADDRESSES_MAX);
 	if (t->count)
 		return;
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn("fatal: no IP address for %s", o->host);
 	_exit(EXIT_RETRY);
 }
@@ -61,7 +61,7 @@ static void find_port(const struct client_options *o, struct target *t)
 {
 	if (lookup_port(o->port, &t->port))
 		return;
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn("fatal: unable to figure out port number for %s", o->port);
 	_exit(EXIT_RETRY);
 }
@@ -107,7 +107,7 @@ static void say(const struct client_options *o, const struct target *t,
 
 	ipaddr_format(&text, ip);
 	errno = error;
-	if (o->verbosity < needed) {
+	if (o->common.verbosity < needed) {
 		/* Nobody wants to know. */
 	} else if (connected) {
 		warn("connected to %s port %u", str_c(&text), t->port);

@@ -14,7 +14,7 @@ static void say(const struct status *status)
 void status_init(struct status *status, const struct options *o)
 {
 	*status = (struct status){
-		.verbose = o->verbosity >= VERBOSE,
+		.verbose = o->common.verbosity >= VERBOSE,
 		.limit = o->limit,
 		.pids = calloc(o->limit, sizeof(pid_t)),
 	};

@@ -25,7 +25,7 @@
 static noreturn void cannot(const struct client_options *o, const char *what,
 			    const char *object)
 {
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn_errno("fatal: unable to %s%s", what, object);
 	_exit(EXIT_RETRY);
 }
@@ -36,16 +36,16 @@ static void set_environment(const struct client_options *o, int fd,
 	static struct environment env; /* until exec */
 	struct peer peer = {
 		.names = {
-			.want_remote_host = o->remote_host,
-			.want_info = o->remote_info,
-			.timeout_s = o->timeout_s,
+			.want_remote_host = o->common.remote_host,
+			.want_info = o->common.remote_info,
+			.timeout_s = o->common.timeout_s,
 		},
 	};
 
 	environment_begin(&env);
 	if (peer_open(&peer, fd, remote) == -1)
 		cannot(o, "get the addresses", "");
-	peer_ask(&peer, o->local_host);
+	peer_ask(&peer, o->common.local_host);
 	peer_environment(&peer, &env);
 	peer_free(&peer);
 }
@@ -54,7 +54,7 @@ static void set_delay(const struct client_options *o, int fd)
 {
 	const int yes = 1;
 
-	if (o->no_delay &&
+	if (o->common.no_delay &&
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)) == -1)
 		cannot(o, "set TCP_NODELAY", "");
 }

@@ -1,5 +1,6 @@
 /*
- * tcplookup - look up names for tcpserver and tcpclient, in a process that may be killed.
+ * tcplookup - look up names for tcpserver and tcpclient, in a process that may
+ * be killed.
  *
  * started by  tcpserver and tcpclient: once at start for names on their command
  *             line, and for each connection that they must know a name for

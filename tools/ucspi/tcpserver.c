@@ -39,7 +39,7 @@ struct tcpserver {
 
 static noreturn void cannot(const struct options *o, const char *what)
 {
-	if (o->verbosity >= ERRORS)
+	if (o->common.verbosity >= ERRORS)
 		warn_errno("fatal: unable to %s", what);
 	_exit(EXIT_RETRY);
 }
@@ -95,7 +95,7 @@ static void start(struct tcpserver *t)
 /* Complain and wait a moment: what is missing now is missing at once again. */
 static void pause_accepting(struct tcpserver *t, const char *what)
 {
-	if (t->o.verbosity >= ERRORS)
+	if (t->o.common.verbosity >= ERRORS)
 		warn_errno("warning: %s", what);
 	t->pause_until_ms = clock_mono_ms() + PAUSE_MS;
 }

@@ -16,18 +16,18 @@ static void set_socket_options(const struct visitor *v)
 	/* Neither is worth a connection: UNIX sockets in tests lack both. */
 	if (!v->o->keep_ip_options)
 		(void)setsockopt(v->fd, IPPROTO_IP, IP_OPTIONS, NULL, 0);
-	if (v->o->no_delay)
+	if (v->o->common.no_delay)
 		(void)setsockopt(v->fd, IPPROTO_TCP, TCP_NODELAY, &yes,
 				 sizeof(yes));
 }
 
 void visitor_ask(struct visitor *v)
 {
-	v->peer.names.want_remote_host = v->o->remote_host;
+	v->peer.names.want_remote_host = v->o->common.remote_host;
 	v->peer.names.paranoid = v->o->paranoid;
-	v->peer.names.want_info = v->o->remote_info;
-	v->peer.names.timeout_s = v->o->timeout_s;
-	peer_ask(&v->peer, v->o->local_host);
+	v->peer.names.want_info = v->o->common.remote_info;
+	v->peer.names.timeout_s = v->o->common.timeout_s;
+	peer_ask(&v->peer, v->o->common.local_host);
 }
 
 static void set_rule_variables(struct visitor *v, struct view data)
@@ -104,7 +104,7 @@ void visitor_say(struct visitor *v, pid_t pid, bool allow)
 	struct str remote = { 0 };
 	struct str info = { 0 };
 
-	if (v->o->verbosity >= VERBOSE)
+	if (v->o->common.verbosity >= VERBOSE)
 		warn("%s %ld %s:%s:%u %s:%s:%s:%u", allow ? "ok" : "deny",
 		     (long)pid, loggable(&local, &v->peer.names.local_host),
 		     str_c(&v->peer.local_ip), v->peer.names.local_port,
@@ -130,7 +130,7 @@ int visitor_open(struct visitor *v, const struct options *o, int fd,
 
 void visitor_say_came(struct visitor *v, pid_t pid)
 {
-	if (v->o->verbosity >= VERBOSE)
+	if (v->o->common.verbosity >= VERBOSE)
 		warn("pid %ld from %s", (long)pid, str_c(&v->peer.remote_ip));
 }
 
