@@ -68,10 +68,10 @@ class Home:
             (jobs.EXT, ""), (jobs.DOMAIN, "h"), (jobs.DEFAULT, default)))
         if disks is not None:
             extra += jobs.record(jobs.DISKS, struct.pack(f"<{len(disks)}Q", *disks))
-        peer.send(*jobs.job(1, message, b"s@x", [(3, b"box@h")], extra=extra, **kw))
         try:
+            peer.send(*jobs.job(1, message, b"s@x", [(3, b"box@h")], extra=extra, **kw))
             result = peer.result()[1][3]
-        except (EOFError, ConnectionResetError):
+        except (EOFError, ConnectionResetError, BrokenPipeError):
             result = None
         peer.sock.close()  # no other job
         peer.process.wait(30)
