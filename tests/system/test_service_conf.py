@@ -549,6 +549,19 @@ def test_scripts_add_rules_that_count_and_make_compiles(running):
     shutil.rmtree(directory)
 
 
+def test_scripts_that_run_at_once_lose_no_line(running):
+    directory = made(running, "qmail-smtpd-conf", "together")
+    before = (directory / "tcp").read_text()
+    clients = [subprocess.Popen([directory / "add-client", f"192.0.2.{n}"], cwd="/")
+               for n in range(12)]
+    assert [client.wait() for client in clients] == [0] * 12
+    text = (directory / "tcp").read_text()
+    assert text.endswith(before)
+    assert sorted(text.removesuffix(before).splitlines()) == sorted(
+        f"192.0.2.{n}:allow" for n in range(12))
+    shutil.rmtree(directory)
+
+
 def test_what_does_not_compile_changes_nothing(running):
     directory = made(running, "qmail-smtpd-conf", "bad")
     before = {p.name: p.read_bytes() for p in directory.iterdir() if p.is_file()}

@@ -50,7 +50,10 @@
 	"tcp.cdb: tcp\n"                                                       \
 	"\t@HOME@/bin/tcprules tcp.cdb tcp.tmp < tcp\n"
 
-/* Of two rules for the same address the first one counts. */
+/*
+ * Of two rules for the same address the first one counts. Two at once wait for
+ * each other: each puts what it read behind its own lines.
+ */
 #define ADD                                                                    \
 	"#!/bin/sh\n"                                                          \
 	"# @NAME@ address ...: @PURPOSE@\n"                                    \
@@ -61,19 +64,23 @@
 	"    exit 100\n"                                                       \
 	"fi\n"                                                                 \
 	"umask 022\n"                                                          \
-	"if {\n"                                                               \
-	"    for address; do\n"                                                \
-	"        printf \"%s\\n\" \"$address\"':@INSTRUCTIONS@'\n"             \
-	"    done\n"                                                           \
-	"    cat tcp\n"                                                        \
-	"} >tcp.new &&\n"                                                      \
-	"    @HOME@/bin/tcprules tcp.cdb tcp.tmp <tcp.new\n"                   \
-	"then\n"                                                               \
-	"    mv tcp.new tcp\n"                                                 \
-	"else\n"                                                               \
-	"    rm -f tcp.new\n"                                                  \
-	"    exit 111\n"                                                       \
-	"fi\n"
+	"INSTRUCTIONS=':@INSTRUCTIONS@'\n"                                     \
+	"export INSTRUCTIONS\n"                                                \
+	"exec @HOME@/bin/setlock Makefile sh -c '\n"                           \
+	"    if {\n"                                                           \
+	"        for address; do\n"                                            \
+	"            printf \"%s\\n\" \"$address$INSTRUCTIONS\"\n"             \
+	"        done\n"                                                       \
+	"        cat tcp\n"                                                    \
+	"    } >tcp.new &&\n"                                                  \
+	"        @HOME@/bin/tcprules tcp.cdb tcp.tmp <tcp.new\n"               \
+	"    then\n"                                                           \
+	"        mv tcp.new tcp\n"                                             \
+	"    else\n"                                                           \
+	"        rm -f tcp.new\n"                                              \
+	"        exit 111\n"                                                   \
+	"    fi\n"                                                             \
+	"' @NAME@ \"$@\"\n"
 
 bool script_is_plain(struct view v)
 {
