@@ -114,16 +114,25 @@ qmail-newu.libs := -lcdb
 
 # local/
 local_room := local/deliver local/dotqmail \
-	local/envelope local/forward local/maildrop local/mbox local/program \
+	local/envelope local/forwarding local/maildrop local/mbox local/program \
 	local/vdeliver local/verdict local/vline
 PROGS += qmail-local
 qmail-local := local/qmail-local local/worker $(local_room)
 qmail-local.libs := -lcdb
 PROGS += vdelivermail
 vdelivermail := local/vdelivermail local/vdeliver local/dotqmail \
-	local/envelope local/forward local/maildrop \
+	local/envelope local/forwarding local/maildrop \
 	local/mbox local/program local/verdict
 vdelivermail.libs := -lcdb
+
+# What else a .qmail line calls.
+redirect := local/redirect local/handed local/forwarding local/envelope local/verdict
+PROGS += forward condredirect except bouncesaying preline
+forward := local/forward $(redirect)
+condredirect := local/condredirect local/condition $(redirect)
+except := local/except local/condition
+bouncesaying := local/bouncesaying local/condition
+preline := local/preline local/handed
 
 # rspawn/
 PROGS += qmail-rspawn

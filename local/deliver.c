@@ -9,7 +9,7 @@
 #include "lib/control.h"
 #include "lib/message.h"
 #include "local/dotqmail.h"
-#include "local/forward.h"
+#include "local/forwarding.h"
 #include "local/maildrop.h"
 #include "local/mbox.h"
 #include "local/program.h"
@@ -356,9 +356,9 @@ static int obey(struct deliver *d)
 			return -1;
 	/* All in one transaction, and last: the rest is done by then. */
 	if (d->addresses.len)
-		return forward_send(&d->verdict, d->job, &d->envelope,
-				    str_view(&d->new_sender),
-				    str_view(&d->addresses), &d->qp);
+		return forwarding_send(&d->verdict, d->job, &d->envelope,
+				       str_view(&d->new_sender),
+				       str_view(&d->addresses), &d->qp);
 	return 0;
 }
 

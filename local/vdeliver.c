@@ -13,7 +13,7 @@
 #include "lib/vpasswd.h"
 #include "lib/vquota.h"
 #include "local/dotqmail.h"
-#include "local/forward.h"
+#include "local/forwarding.h"
 #include "local/maildrop.h"
 #include "local/mbox.h"
 #include "local/program.h"
@@ -233,8 +233,8 @@ static int send_forwards(struct vdeliver *v)
 
 	if (v->addresses.len == 0)
 		return 0;
-	return forward_send(&v->verdict, v->job, v->envelope, v->forward_from,
-			    str_view(&v->addresses), &qp);
+	return forwarding_send(&v->verdict, v->job, v->envelope,
+			       v->forward_from, str_view(&v->addresses), &qp);
 }
 
 /* As qmail-local does: in order, forwards last and all at once. */

@@ -11,14 +11,13 @@
  * EXT is the user and HOST his domain; SENDER, NEWSENDER, RPLINE and DTLINE
  * as qmail-command(8) has them.
  */
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/die.h"
+#include "lib/message.h"
 #include "lib/out.h"
 #include "lib/sig.h"
 #include "local/vdeliver.h"
@@ -29,29 +28,6 @@ static void need(const char *name)
 {
 	if (!getenv(name))
 		die(EXIT_RETRY, "%s is not in the environment", name);
-}
-
-/* Descriptor 0 whole, in memory of our own: it may be a pipe. */
-static int take_message(uint64_t *size)
-{
-	int fd = memfd_create("message", MFD_CLOEXEC);
-	char space[65536];
-	ssize_t got;
-
-	if (fd == -1)
-		return -1;
-	if (lseek(STDIN_FILENO, 0, SEEK_SET) == -1 && errno != ESPIPE)
-		return -1;
-	*size = 0;
-	while ((got = read(STDIN_FILENO, space, sizeof(space))) != 0) {
-		if (got == -1 && errno == EINTR)
-			continue;
-		if (got == -1 ||
-		    write_all(fd, view_make(space, (size_t)got)) == -1)
-			return -1;
-		*size += (uint64_t)got;
-	}
-	return fd;
 }
 
 static int conclude(const struct vdeliver *v)
@@ -96,7 +72,7 @@ int main(int argc, char **argv)
 	vdeliver_environment(&v, &job, &envelope);
 	/* No queue's name: the file gets one made of the time. */
 	job.id = (uint64_t)clock_wall_us();
-	job.fd = take_message(&job.size);
+	job.fd = message_slurp(STDIN_FILENO, &job.size);
 	if (job.fd == -1)
 		die_errno(EXIT_RETRY, "cannot read the message");
 	vdeliver_run(&v);
