@@ -6,8 +6,8 @@ usage: tests/bench/run [--quick] [--disk ext4|xfs|ext4-no-journal|here] [--here]
                        [--queue N] [--record] [--self-test]
        tests/bench/run --target HOST:PORT --to ADDRESS
 
-Parts: local relay fanout latency memory calls queue silent. Wants root, and
-what ./setup check fetches. doc/performance.md says what is measured and how.
+Parts: floor local relay fanout latency memory calls queue silent. Wants root,
+and what ./setup check fetches. doc/performance.md says what is measured and how.
 """
 
 import argparse
@@ -31,10 +31,10 @@ import proof  # noqa: E402
 from figures import Figure, median, percentile  # noqa: E402
 from generator import KIB, Stream  # noqa: E402
 from house import free_port  # noqa: E402
-from systems import Peer, Valija  # noqa: E402
+from systems import RELAY, Peer, Valija  # noqa: E402
 
 RECORD = ROOT / "tests/bench/ratios.tsv"
-PARTS = "calls local relay fanout memory latency queue silent".split()
+PARTS = "calls floor local relay fanout memory latency queue silent".split()
 NOISY = 0.25  # of the machine used by others (and by kernel threads)
 
 
@@ -123,6 +123,20 @@ class Bench:
         self.figures.append(figure)
 
     # ---- parts ----
+
+    def floor(self):
+        """What the generator and the protocol alone cost: no server is faster."""
+        for sessions, many in (1, False), (10, False), (10, True), (50, True):
+            runs = [loads.floor(self.counter, Stream(sessions, many, to=f"x@{RELAY}"),
+                                self.options.messages)
+                    for _ in range(self.options.pairs)]
+            self.lines.append(
+                f"smtp-sink, which takes and forgets, {sessions} sessions, "
+                f"{generator.MANY if many else 1} a connection: "
+                f"{median([r.accepted for r in runs]):.0f}/s, CPU ms a message: "
+                f"{median([r.cpu_ms for r in runs]):.2f}, smtp-source's "
+                f"{median([r.generator_ms for r in runs]):.2f}")
+            say("  " + self.lines[-1])
 
     def local(self):
         for key, words, streams, sizes in local_loads():

@@ -69,6 +69,17 @@ def local(system, place, streams, count, templates, settled=True):
     return run
 
 
+def floor(counter, stream, count):
+    """The same load on a server that does nothing."""
+    before = counter.messages
+    cpu_ms = counter.cpu_ms()
+    seconds, generator_ms = generator.send([(1, stream)], count,
+                                           f"127.0.0.1:{counter.port}")
+    counter.wait(before + count)
+    return Run(accepted=count / seconds, cpu_ms=(counter.cpu_ms() - cpu_ms) / count,
+               generator_ms=generator_ms / count)
+
+
 def relay(system, place, counter, sessions, recipients, count):
     """SMTP in, SMTP out to one host."""
     place.sync()
