@@ -311,6 +311,9 @@ fuzz_reader := tools/inject/reader
 fuzz_status := tools/daemontools/service
 fuzz_slots := queue/slots
 fuzz_vlines := tools/vpopmail/vlines
+test_dns.libs := -lresolv
+test_dns_packet.libs := -lresolv
+fuzz_dns.libs := -lresolv
 
 # ---- rules -------------------------------------------------------------
 
