@@ -206,6 +206,9 @@ addcr := $(addprefix tools/ucspi/,addcr filter crlf)
 delcr := $(addprefix tools/ucspi/,delcr filter crlf)
 PROGS += mconnect-io
 mconnect-io := $(addprefix tools/ucspi/,mconnect-io relay crlf)
+PROGS += rblsmtpd
+rblsmtpd := $(addprefix tools/ucspi/,rblsmtpd blockask blocklists refusal option)
+rblsmtpd.libs := -lresolv
 SCRIPTS += $(addprefix tools/ucspi/,who@ date@ finger@ http@ tcpcat mconnect)
 # Names need NSS: these two ask this one, which they run beside themselves.
 PROGS += tcplookup
@@ -311,6 +314,8 @@ fuzz_reader := tools/inject/reader
 fuzz_status := tools/daemontools/service
 fuzz_slots := queue/slots
 fuzz_vlines := tools/vpopmail/vlines
+test_blocklists := tools/ucspi/blocklists
+test_blocklists.libs := -lresolv
 test_dns.libs := -lresolv
 test_dns_packet.libs := -lresolv
 fuzz_dns.libs := -lresolv
@@ -476,7 +481,7 @@ soak: all
 # System tests on sanitizer builds: all but those that starve a program of
 # descriptors or memory, or break its calls, before its libraries are loaded.
 SANITIZED := main_path security smtpd pop3 lspawn local remote inject send \
-	start queue vpopmail tcpserver ucspi_tools daemontools
+	start queue vpopmail tcpserver ucspi_tools rblsmtpd daemontools
 sanitized:
 	$(MAKE) SAN=1 all
 	ASAN_OPTIONS=detect_leaks=0 VALIJA_BIN=$(CURDIR)/build-san/bin \

@@ -23,8 +23,8 @@ test_part() {
 	for file in tests/system/test_*.py; do
 		case "$1:${file#tests/system/test_}" in
 		tools:daemontools* | tools:tcpserver* | tools:ucspi* | \
-			tools:service* | tools:vpopmail*) echo "$file" ;;
-		*:daemontools* | *:tcpserver* | *:ucspi* | *:service* | *:vpopmail*) ;;
+			tools:rblsmtpd* | tools:service* | tools:vpopmail*) echo "$file" ;;
+		*:daemontools* | *:tcpserver* | *:ucspi* | *:rblsmtpd* | *:service* | *:vpopmail*) ;;
 		houses:*) echo "$file" ;;
 		houses1:[a-o]*) echo "$file" ;;
 		houses2:[p-z]*) echo "$file" ;;
