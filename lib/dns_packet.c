@@ -134,10 +134,11 @@ static bool is_ours(const struct dns_question *q, unsigned id,
 
 static bool read_ip(const ns_rr *rr, struct ipaddr *ip)
 {
-	ip->v6 = ns_rr_type(*rr) == ns_t_aaaa;
-	if (ns_rr_rdlen(*rr) != (ip->v6 ? 16 : 4))
+	bool v6 = ns_rr_type(*rr) == ns_t_aaaa;
+
+	if (ns_rr_rdlen(*rr) != (v6 ? 16 : 4))
 		return false;
-	memcpy(ip->bytes, ns_rr_rdata(*rr), ns_rr_rdlen(*rr));
+	ipaddr_from_bytes(ip, v6, ns_rr_rdata(*rr));
 	return true;
 }
 

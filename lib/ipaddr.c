@@ -15,6 +15,16 @@ static void set_v6(struct ipaddr *ip, const void *bytes)
 		memcpy(ip->bytes, (const unsigned char *)bytes + 12, 4);
 }
 
+void ipaddr_from_bytes(struct ipaddr *ip, bool v6, const void *bytes)
+{
+	if (v6) {
+		set_v6(ip, bytes);
+		return;
+	}
+	*ip = (struct ipaddr){ 0 };
+	memcpy(ip->bytes, bytes, 4);
+}
+
 bool ipaddr_parse(struct view text, struct ipaddr *ip)
 {
 	char copy[INET6_ADDRSTRLEN];

@@ -20,6 +20,8 @@ struct ipaddr {
 
 /* The whole of text; leading zeros in a quad are refused, as ambiguous. */
 bool ipaddr_parse(struct view text, struct ipaddr *ip) MUST_USE;
+/* The bytes of an address, as packets have them: 16 of IPv6, or 4. */
+void ipaddr_from_bytes(struct ipaddr *ip, bool v6, const void *bytes);
 /* Append the text. */
 void ipaddr_format(struct str *to, const struct ipaddr *ip);
 
