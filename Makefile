@@ -139,10 +139,12 @@ PROGS += qmail-rspawn
 qmail-rspawn := rspawn/qmail-rspawn rspawn/nexthop
 
 # remote/
-remote_room := remote/client remote/deliver remote/encode remote/outcome \
+remote_room := remote/client remote/deliver remote/encode \
+	remote/exchangers remote/outcome remote/ownaddress \
 	remote/reply remote/session remote/settings remote/smtp
 PROGS += qmail-remote
 qmail-remote := remote/qmail-remote remote/worker $(remote_room)
+qmail-remote.libs := -lresolv
 
 # popd/
 
@@ -317,6 +319,7 @@ fuzz_vlines := tools/vpopmail/vlines
 test_blocklists := tools/ucspi/blocklists
 test_blocklists.libs := -lresolv
 test_dns.libs := -lresolv
+test_remote.libs := -lresolv
 test_dns_packet.libs := -lresolv
 fuzz_dns.libs := -lresolv
 

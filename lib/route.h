@@ -7,7 +7,7 @@
  * Each line is `host:relay` or `host:relay:port`. An entry holds for its
  * host, one that begins with a dot for all hosts below, and one with an
  * empty host for every other. An empty relay means no route: the host's own
- * mail exchangers. Hosts and relays may be literals, [192.0.2.1] or
+ * mail exchangers, at the port. Hosts and relays may be literals, [192.0.2.1] or
  * [IPv6:2001:db8::1].
  */
 
@@ -15,7 +15,6 @@
 #include "lib/ipaddr.h"
 
 #define ROUTE_SMTP_PORT 25
-#define ROUTE_MAX_ADDRESSES 16
 
 struct route {
 	struct view relay; /* into the list; empty for none */

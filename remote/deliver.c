@@ -1,8 +1,6 @@
 #include "remote/deliver.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/die.h"
 #include "lib/route.h"
@@ -11,21 +9,6 @@
 #define HOSTS_FILE "/etc/hosts"
 #define HOSTS_MAX_BYTES ((size_t)16 * 1024 * 1024)
 
-/* An address that we can bind to is our own. */
-static bool is_ours(const struct ipaddr *ip)
-{
-	struct sockaddr_storage address;
-	socklen_t len = ipaddr_to_socket(ip, 0, &address);
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool ours;
-
-	if (fd == -1)
-		return false;
-	ours = bind(fd, (struct sockaddr *)&address, len) == 0;
-	close(fd);
-	return ours;
-}
-
 static size_t look_up_hosts(struct view name, struct ipaddr *ips)
 {
 	struct str text = { 0 };
@@ -33,44 +16,99 @@ static size_t look_up_hosts(struct view name, struct ipaddr *ips)
 
 	if (control_read(AT_FDCWD, HOSTS_FILE, &text, HOSTS_MAX_BYTES) ==
 	    CONTROL_OK)
-		count = route_hosts(str_view(&text), name, ips,
-				    ROUTE_MAX_ADDRESSES);
+		count = route_hosts(str_view(&text), name, ips, EXCHANGERS_MAX);
 	str_free(&text);
 	return count;
 }
 
-/* Where to connect to; 0 with the outcome set when nowhere. */
-static size_t find_addresses(const struct route *route, struct view host,
-			     struct ipaddr *ips, struct outcome *outcome)
+/* A stranger's name, as words may have it. */
+static void name_host(struct str *to, struct view host)
 {
-	struct view relay = route->relay;
+	log_escape(to, view_first(host, host.len < 255 ? host.len : 255));
+}
 
-	if (relay.len) {
-		size_t count;
+static void explain_failure(struct view host, enum exchangers_result result,
+			    struct outcome *outcome)
+{
+	struct str name = { 0 };
 
-		if (route_literal(relay, &ips[0]) ||
-		    ipaddr_parse(relay, &ips[0]))
-			return 1;
-		count = look_up_hosts(relay, ips);
-		if (count == 0)
-			outcome_set(outcome, JOB_DEFERRED,
-				    "Sorry, I couldn't find any host by that "
-				    "name. (#4.1.2)\n");
-		return count;
-	}
-	if (!route_literal(host, &ips[0])) {
+	name_host(&name, host);
+	switch (result) {
+	case EXCHANGERS_FOUND:
+		break;
+	case EXCHANGERS_TROUBLE:
 		outcome_set(outcome, JOB_DEFERRED,
-			    "control/smtproutes has no relay for this host, "
-			    "and its mail exchangers cannot be looked up yet. "
-			    "(#4.4.4)\n");
-		return 0;
+			    "DNS lookup of %s failed temporarily. (#4.4.3)\n",
+			    str_c(&name));
+		break;
+	case EXCHANGERS_NO_HOST:
+		outcome_set(outcome, JOB_FAILED,
+			    "Sorry, I couldn't find any host named %s. "
+			    "(#5.1.2)\n",
+			    str_c(&name));
+		break;
+	case EXCHANGERS_NO_ADDRESS:
+		outcome_set(outcome, JOB_FAILED,
+			    "Sorry, I couldn't find a mail exchanger or IP "
+			    "address. (#5.4.4)\n");
+		break;
+	case EXCHANGERS_NO_MAIL:
+		outcome_set(outcome, JOB_FAILED,
+			    "Sorry, %s does not accept mail. (#5.1.10)\n",
+			    str_c(&name));
+		break;
+	case EXCHANGERS_OURSELVES:
+		outcome_set(outcome, JOB_FAILED,
+			    "Sorry. Although I'm listed as a best-preference "
+			    "MX or A for that host,\nit isn't in my "
+			    "control/locals file, so I don't treat it as "
+			    "local. (#5.4.6)\n");
+		break;
 	}
-	if (!is_ours(&ips[0]))
+	str_free(&name);
+}
+
+/* An address as it is typed; a name in /etc/hosts first. */
+static size_t find_relay(struct deliver *d, struct view relay,
+			 struct outcome *outcome)
+{
+	struct exchangers *e = &d->exchangers;
+	enum exchangers_result result;
+
+	exchangers_forget(e);
+	if (route_literal(relay, &e->ips[0]) || ipaddr_parse(relay, &e->ips[0]))
 		return 1;
-	outcome_set(outcome, JOB_FAILED,
-		    "Sorry. Although I'm listed as a best-preference MX or A "
-		    "for that host,\nit isn't in my control/locals file, so I "
-		    "don't treat it as local. (#5.4.6)\n");
+	e->count = look_up_hosts(relay, e->ips);
+	if (e->count)
+		return e->count;
+	result = exchangers_of_relay(e, relay);
+	/* Who wrote it into smtproutes can mend it. */
+	if (result == EXCHANGERS_NO_HOST)
+		outcome_set(outcome, JOB_DEFERRED,
+			    "Sorry, I couldn't find any host by that name. "
+			    "(#4.1.2)\n");
+	else
+		explain_failure(relay, result, outcome);
+	return e->count;
+}
+
+/* Where to connect to; 0 with the outcome set when nowhere. */
+static size_t find_addresses(struct deliver *d, struct view relay,
+			     struct view host, struct outcome *outcome)
+{
+	struct exchangers *e = &d->exchangers;
+	const struct ownaddress *own = &d->settings.own;
+
+	if (relay.len)
+		return find_relay(d, relay, outcome);
+	if (!route_literal(host, &e->ips[0])) {
+		explain_failure(host, exchangers_find(e, host, own), outcome);
+		return e->count;
+	}
+	exchangers_forget(e);
+	if (!ownaddress_is(own, &e->ips[0]))
+		return 1;
+	explain_failure(host, EXCHANGERS_OURSELVES, outcome);
 	return 0;
 }
 
@@ -99,7 +137,7 @@ static enum smtp_result try_kept(struct deliver *d,
 void deliver_remote(struct deliver *d, const struct job *job,
 		    struct outcome *outcome)
 {
-	struct ipaddr ips[ROUTE_MAX_ADDRESSES];
+	const struct ipaddr *ips = d->exchangers.ips;
 	struct view helo;
 	struct route route;
 	struct smtp_plan plan;
@@ -117,7 +155,7 @@ void deliver_remote(struct deliver *d, const struct job *job,
 				  "Unable to read control files. (#4.3.0)\n");
 		return;
 	}
-	count = find_addresses(&route, job->host, ips, outcome);
+	count = find_addresses(d, route.relay, job->host, outcome);
 	if (count == 0) {
 		outcome->hop_failed = outcome->letter == JOB_DEFERRED;
 		return;
@@ -138,5 +176,6 @@ void deliver_free(struct deliver *d)
 {
 	session_quit(&d->session);
 	session_free(&d->session);
+	exchangers_free(&d->exchangers);
 	settings_free(&d->settings);
 }

@@ -14,6 +14,7 @@
  */
 
 #include "lib/job.h"
+#include "remote/exchangers.h"
 #include "remote/outcome.h"
 #include "remote/session.h"
 #include "remote/settings.h"
@@ -21,6 +22,7 @@
 struct deliver {
 	int homefd; /* borrowed */
 	struct settings settings;
+	struct exchangers exchangers;
 	struct session session;
 	bool in_trouble; /* ours: a file could not be read, or the like */
 };

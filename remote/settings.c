@@ -10,7 +10,8 @@
 static const char *const files[SETTINGS_FILES] = {
 	"control/helohost",       "control/me",
 	"control/smtproutes",     "control/timeoutremote",
-	"control/timeoutconnect",
+	"control/timeoutconnect", "control/moreipme",
+	"control/notipme",
 };
 
 /* RFC 5321 section 4.5.3.2. */
@@ -60,7 +61,26 @@ void settings_free(struct settings *set)
 {
 	str_free(&set->helo);
 	control_list_free(&set->routes);
+	ownaddress_free(&set->own);
 	*set = (struct settings){ 0 };
+}
+
+/* One that is no address was meant to be another: better no mail than a loop. */
+static bool read_addresses(int homefd, const char *name,
+			   struct control_list *list)
+{
+	struct view rest;
+	struct view entry;
+	struct ipaddr ip;
+
+	if (control_list(homefd, name, list) == CONTROL_ERROR)
+		return false;
+	for (rest = control_list_start(list); control_list_next(&rest, &entry);)
+		if (!ipaddr_parse(entry, &ip)) {
+			errno = EINVAL;
+			return false;
+		}
+	return true;
 }
 
 /* Without a name there is nothing to greet with. */
@@ -70,7 +90,9 @@ static bool load(struct settings *set, int homefd)
 		       CONTROL_OK &&
 	       set->helo.len && read_times(homefd, &set->times) &&
 	       control_list(homefd, "smtproutes", &set->routes) !=
-		       CONTROL_ERROR;
+		       CONTROL_ERROR &&
+	       read_addresses(homefd, "moreipme", &set->own.more) &&
+	       read_addresses(homefd, "notipme", &set->own.never);
 }
 
 /* One that is absent has no times, and is what it is. */

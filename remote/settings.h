@@ -11,14 +11,16 @@
 
 #include "lib/control.h"
 #include "lib/filemark.h"
+#include "remote/ownaddress.h"
 #include "remote/session.h"
 
-#define SETTINGS_FILES 5
+#define SETTINGS_FILES 7
 
 struct settings {
 	struct str helo; /* the name to greet with */
 	struct session_times times;
 	struct control_list routes; /* for lib/route.h */
+	struct ownaddress own;
 	bool is_loaded;
 	struct filemark marks[SETTINGS_FILES];
 };

@@ -79,7 +79,7 @@ services_make() {
 		exec qmail-queued
 	E
 	service "$house" qmail-send <<-E
-		exec env - PATH="\$PATH" \${VALIJA_TEST_CLOCK+"VALIJA_TEST_CLOCK=\$VALIJA_TEST_CLOCK"} qmail-start ./Maildir/
+		exec env - PATH="\$PATH" \${DNSCACHEIP+"DNSCACHEIP=\$DNSCACHEIP"} \${VALIJA_TEST_CLOCK+"VALIJA_TEST_CLOCK=\$VALIJA_TEST_CLOCK"} qmail-start ./Maildir/
 	E
 	[ -e "$house/service/qmail-smtpd" ] || service_smtpd "$house" "$smtp" "$ip"
 	[ -e "$house/service/qmail-pop3d" ] || service_pop3d "$house" "$pop3" "$ip"

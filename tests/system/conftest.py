@@ -18,6 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: needs to run as root")
     config.addinivalue_line("markers", "soak: exhaustive, not part of check")
+    # Nobody's name server is asked: there is none at this port.
+    os.environ["DNSCACHEIP"] = "127.0.0.1:9"
     # Under nohup(1) the peers' services would inherit an ignored SIGHUP, which
     # a shell cannot trap.
     for number in signal.valid_signals():

@@ -120,7 +120,8 @@ class House:
     # ---- running ----
 
     def start(self):
-        env = {"PATH": f"{self.home}/bin:{os.environ['PATH']}", **self.env}
+        env = {"PATH": f"{self.home}/bin:{os.environ['PATH']}",
+               "DNSCACHEIP": os.environ["DNSCACHEIP"], **self.env}
         down = self.home / "service/qmail-send/down"
         down.touch()
         with open(self.home / "log" / "svscan", "ab") as log:

@@ -26,9 +26,10 @@ HOLD = object()  # as a reply: say nothing, keep the connection
 class Server(threading.Thread):
     """A server that answers by a table, and notes what it was told."""
 
-    def __init__(self, replies=None, greeting=b"220 hi\r\n", accept=True):
+    def __init__(self, replies=None, greeting=b"220 hi\r\n", host="127.0.0.1", port=0):
         super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server((host, port), family=family)
         self.port = self.listener.getsockname()[1]
         self.replies = {b"EHLO": EHLO, b"HELO": PLAIN, b"MAIL": PLAIN, b"RCPT": PLAIN,
                         b"DATA": b"354 go\r\n", b".": b"250 taken\r\n", b"QUIT": b"221 bye\r\n"}
@@ -149,10 +150,12 @@ class Instance:
     def route(self, server):
         self.control("smtproutes", f":[127.0.0.1]:{server.port}\n")
 
-    def remote(self, message=MESSAGE, host="far.test", sender="s@me.test", to=("r@far.test",)):
+    def remote(self, message=MESSAGE, host="far.test", sender="s@me.test", to=("r@far.test",),
+               dns=None):
         """(list of recipient reports, message report)"""
+        env = {**os.environ, "DNSCACHEIP": dns.cacheip} if dns else None
         done = subprocess.run([self.home / "bin/qmail-remote", host, sender, *to],
-                              input=message, capture_output=True, timeout=60)
+                              input=message, capture_output=True, timeout=60, env=env)
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith(b"\0")
         reports = done.stdout[:-1].decode("latin-1").split("\0")
@@ -427,15 +430,17 @@ def test_routes(instance, routes, host, used):
     if used:
         assert report[0] == "K"
     else:
-        assert report.startswith("Zcontrol/smtproutes has no relay for this host")
+        assert report == f"ZDNS lookup of {host} failed temporarily. (#4.4.3)\n"
 
 
 def test_unknown_relay_is_deferred(instance):
     instance.control("smtproutes", ":no-such-relay.invalid\n")
-    assert instance.remote()[1] == "ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
+    assert instance.remote()[1] == ("ZDNS lookup of no-such-relay.invalid failed temporarily. "
+                                    "(#4.4.3)\n")
 
 
 @pytest.mark.parametrize("name, text", [("smtproutes", ":127.0.0.1:0\n"), ("timeoutremote", "x\n"),
+                                        ("moreipme", "192.0.2.1\nhere\n"), ("notipme", "1.2.3\n"),
                                         ("me", "\n")])
 def test_bad_settings_defer(instance, name, text):
     instance.control(name, text)

@@ -292,7 +292,7 @@ envdir ./env \\
 sh -c '
     exec \\
     softlimit ${{DATALIMIT+"-d$DATALIMIT"}} \\
-    env - PATH="$PATH" ${{LOGLEVEL+"LOGLEVEL=$LOGLEVEL"}} \\
+    env - PATH="$PATH" ${{LOGLEVEL+"LOGLEVEL=$LOGLEVEL"}} ${{DNSCACHEIP+"DNSCACHEIP=$DNSCACHEIP"}} \\
     qmail-start ./Maildir/
 '
 """
@@ -893,10 +893,14 @@ EFFECTS = {name.removeprefix("effect_of_"): test for name, test in globals().ite
            if name.startswith("effect_of_")}
 
 
+# Seen in test_a_house_of_such_services_alone.
+OF_DELIVERY = {"DNSCACHEIP"}
+
+
 def test_each_variable_of_the_manual_page_has_a_test():
     for program in "qmail-pop3d-conf", "qmail-delivery-conf":
         names = [name for names in variables(program).values() for name in names]
-        assert set(names) <= set(EFFECTS)
+        assert set(names) <= {*EFFECTS, *OF_DELIVERY}
     assert {name for names in variables("qmail-pop3d-conf").values()
             for name in names} == set(EFFECTS)
 
@@ -942,6 +946,7 @@ def test_a_house_of_such_services_alone(house, whose):
     (staged["pop3d"] / "env/PORT").write_text(f"{house.pop3_port}\n")
     (staged["delivery"] / "env/DATALIMIT").write_text("200000000\n")
     (staged["delivery"] / "env/LOGLEVEL").write_text("7\n")
+    (staged["delivery"] / "env/DNSCACHEIP").write_text("127.0.0.1:9\n")
     for name, path in staged.items():
         path.rename(path.with_name(name))
     with scanned(house, program, house.home / "service", f"{program.parent}:/usr/bin:/bin"):
@@ -959,7 +964,8 @@ def test_a_house_of_such_services_alone(house, whose):
         assert data_limit(pid) == "200000000"
         if os.geteuid() == 0:
             environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-            assert sorted(e.split(b"=")[0] for e in environ if e) == [b"LOGLEVEL", b"PATH"]
+            assert sorted(e for e in environ if e and not e.startswith(b"PATH=")) == [
+                b"DNSCACHEIP=127.0.0.1:9", b"LOGLEVEL=7"]
         exe = os.readlink(f"/proc/{supervise_of(house, 'smtpd')}/exe")
         assert exe == str(program.with_name("supervise"))
 

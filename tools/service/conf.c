@@ -254,10 +254,6 @@ static void write_server_variables(struct conf *c)
 	variable(c, "env/LOCALNAME", str_c(&c->localname));
 	variable(c, "env/REMOTENAME", NULL);
 	variable(c, "env/REMOTEINFO", NULL);
-	/* Those of one protocol alone. */
-	for (size_t i = 0; i < SERVICE_VARIABLES; i++)
-		if (c->service->variables[i])
-			variable(c, c->service->variables[i], NULL);
 }
 
 static void write_variables(struct conf *c)
@@ -267,6 +263,10 @@ static void write_variables(struct conf *c)
 	variable(c, "env/LOGLEVEL", NULL);
 	if (c->service->port)
 		write_server_variables(c);
+	/* Those of one service alone. */
+	for (size_t i = 0; i < SERVICE_VARIABLES; i++)
+		if (c->service->variables[i])
+			variable(c, c->service->variables[i], NULL);
 }
 
 static void compile_rules(struct conf *c)

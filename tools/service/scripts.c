@@ -30,7 +30,7 @@
 	     "    exec \\\n"                                                   \
 	     "    softlimit ${DATALIMIT+\"-d$DATALIMIT\"} \\\n"                \
 	     "    env - PATH=\"$PATH\" ${LOGLEVEL+\"LOGLEVEL=$LOGLEVEL\"} "    \
-	     "\\\n"                                                            \
+	     "${DNSCACHEIP+\"DNSCACHEIP=$DNSCACHEIP\"} \\\n"                   \
 	     "    qmail-start ./Maildir/\n"                                    \
 	     "'\n"
 

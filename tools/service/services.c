@@ -27,6 +27,7 @@ static const struct service services[] = {
 	{
 		.name = "qmail-delivery-conf",
 		.needs = { "qmail-start" },
+		.variables = { "env/DNSCACHEIP" },
 	},
 	{
 		.name = "qmail-smtpd-conf",
