@@ -16,19 +16,19 @@ public_copy() {
 	echo "$copy"
 }
 
-# The system tests in parts that take about as long: the tests of single
-# tools, and those of houses, or these in two halves. As arguments for pytest.
+# The system tests in parts that take about as long: those of single tools and
+# those of houses, each in two; `tools` and `houses` are both of them. As
+# arguments for pytest.
 test_part() {
-	local file
-	for file in tests/system/test_*.py; do
-		case "$1:${file#tests/system/test_}" in
-		tools:daemontools* | tools:tcpserver* | tools:ucspi* | \
-			tools:rblsmtpd* | tools:service* | tools:vpopmail*) echo "$file" ;;
-		*:daemontools* | *:tcpserver* | *:ucspi* | *:rblsmtpd* | *:service* | *:vpopmail*) ;;
-		houses:*) echo "$file" ;;
-		houses1:[a-o]*) echo "$file" ;;
-		houses2:[p-z]*) echo "$file" ;;
+	local file part
+	for file in tests/system/test_*.py tests/system/*/test_*.py; do
+		case "${file#tests/system/}" in
+		differential/* | test_daemontools* | test_rblsmtpd*) part=tools1 ;;
+		test_service* | test_tcpserver* | test_ucspi* | test_vpopmail*) part=tools2 ;;
+		test_[a-o]*) part=houses1 ;;
+		*) part=houses2 ;;
 		esac
+		case $part in "$1"*) echo "$file" ;; esac
 	done
 }
 
@@ -124,7 +124,7 @@ check_manuals() {
 # ./setup check [pytest arguments]: as root the system tests run twice, with
 # separate users and as an ordinary one.
 setup_check() {
-	local parts
+	local parts= part who
 	# shellcheck disable=SC2086
 	need_packages $BUILD_PACKAGES $TEST_PACKAGES
 	need_peer
@@ -141,9 +141,11 @@ setup_check() {
 	check_manuals
 	step "manual pages are there and well-formed"
 	if [ "$(id -u)" -eq 0 ]; then
-		parts="test_as_root:houses1 test_as_root:houses2 test_as_root:tools
-			test_as_nobody:houses1 test_as_nobody:houses2
-			test_as_nobody:tools"
+		for who in root nobody; do
+			for part in houses1 houses2 tools1 tools2; do
+				parts="$parts test_as_$who:$part"
+			done
+		done
 	else
 		parts="test_as_myself:houses test_as_myself:tools"
 		say "as root there are more tests"

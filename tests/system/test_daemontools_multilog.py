@@ -16,69 +16,8 @@ import time
 import pytest
 
 from daemontools import DEBIAN, cpu_ticks, keeper, run  # noqa: F401
+from multilogs import all_bytes, compare, feed, files_of, packets, picture, text_lines
 from waiting import wait_for
-
-LABEL = re.compile(rb"@[0-9a-f]{24}")
-CHUNK = 16384  # what multilog reads at once, and may lose to a kill -9
-
-
-def packets():
-    """A pipe of which each read returns what one write wrote: so that both
-    programs see the same pieces."""
-    read, write = os.pipe2(os.O_DIRECT)
-    return read, write
-
-
-def pieces(lines):
-    """Lines as writes of at most 1000 bytes, what Debian's reads at once."""
-    for line in lines:
-        for at in range(0, len(line), 1000):
-            yield line[at:at + 1000]
-
-
-def feed(keeper, program, script, lines, cwd):
-    cwd.mkdir(exist_ok=True)
-    read, write = packets()
-    process = keeper.start(program, *script, stdin=read, cwd=cwd)
-    os.close(read)
-    for piece in pieces(lines):
-        os.write(write, piece)
-    os.close(write)
-    assert process.wait(60) == 0
-    return process.errors.read_bytes()
-
-
-def picture(directory):
-    """Everything below, with labels blanked: [(name, mode, content)]."""
-    rows = []
-    for path in sorted(directory.rglob("*")):
-        name = LABEL.sub(b"@", str(path.relative_to(directory)).encode())
-        content = b"" if path.is_dir() else LABEL.sub(b"@", path.read_bytes())
-        rows.append((name, oct(path.stat().st_mode), content))
-    return rows
-
-
-def compare(keeper, bin, script, lines, name="x"):
-    got = []
-    for who, program in (("ours", bin), ("debian", DEBIAN)):
-        errors = feed(keeper, program / "multilog", script, lines, keeper.dir / f"{name}-{who}")
-        got.append((LABEL.sub(b"@", errors), picture(keeper.dir / f"{name}-{who}")))
-    assert got[0][0] == got[1][0]
-    assert got[0][1] == got[1][1]
-    return got[0][1]
-
-
-def text_lines(count, seed, longest=200):
-    rng = random.Random(seed)
-    words = [b"fatal", b"warning:", b"status", b"[135]:", b"a*b", b"", b"@", b"\0", b"\xff", b"end"]
-    lines = []
-    for _ in range(count):
-        line = b" ".join(rng.choice(words) for _ in range(rng.randrange(8)))
-        if rng.random() < 0.02:
-            line += b"x" * rng.randrange(longest)
-        lines.append(line.replace(b"\n", b"") + b"\n")
-    return lines
-
 
 # ---- the script ----
 
@@ -93,19 +32,6 @@ def text_lines(count, seed, longest=200):
 ], ids=lambda script: " ".join(script))
 def test_a_script_leaves_the_same_directories(keeper, bin, script):
     compare(keeper, bin, script, text_lines(600, repr(script)))
-
-
-def test_random_scripts_leave_the_same_directories(keeper, bin):
-    rng = random.Random(20)
-    for number in range(12):
-        script = ["t"] if rng.random() < 0.5 else []
-        for index in range(rng.randrange(1, 6)):
-            script.append(rng.choice([
-                "-*", "+*", "-*fatal*", "+* status*", "+fatal*", "-*[*]: *", "e", f"=status{index}",
-                "s4096", "s9999", "n2", "n5", "!tr a b", "!cat", f"./d{index}", f"./e{index}"]))
-        script.append("./last")
-        lines = text_lines(rng.randrange(800), number, longest=9000)
-        compare(keeper, bin, script, lines, name=f"r{number}")
 
 
 @pytest.mark.parametrize("lines", [
@@ -265,58 +191,6 @@ def test_what_an_outage_has_left_is_set_aside_in_the_same_way(keeper, bin, name)
             (main / file).chmod(mode)
         feed(keeper, program / "multilog", ("./main",), [b"after\n"], keeper.dir / who)
     assert picture(keeper.dir / "ours") == picture(keeper.dir / "debian")
-
-
-def files_of(main):
-    """In order: old files by label, then current."""
-    return sorted(main.glob("@*")) + [main / "current"]
-
-
-def all_bytes(main):
-    return b"".join(path.read_bytes() for path in files_of(main))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_at_any_moment_it_keeps_what_it_had_written(keeper, bin, seed):
-    """kill -9 at random moments, ours and Debian's in turn on one log. What
-    was read and not yet written may be lost: one read of each killed
-    multilog. Nothing else is, nothing is repeated, nothing out of order."""
-    rng = random.Random(seed)
-    main = keeper.dir / "main"
-    read, write = os.pipe()
-    writer = keeper.start("/usr/bin/python3", "-c",
-                          "import os\nn = 0\nwhile True:\n"
-                          " os.write(1, b''.join(b'line %d\\n' % (n + i) for i in range(20)))\n"
-                          " n += 20\n", stdout=write)
-    os.close(write)
-    kills = 12
-    for number in range(kills):
-        program = DEBIAN if number % 4 == 3 else bin
-        process = keeper.start(program / "multilog", "s16777215", "n10000", main, stdin=read)
-        wait_for(lambda: (main / "current").exists(), 10, "current")
-        time.sleep(rng.random() * 0.03)  # the random moment
-        if rng.random() < 0.3:
-            process.send_signal(signal.SIGALRM)
-        process.kill()
-        process.wait()
-    writer.kill()
-    writer.wait()
-    last = keeper.start(bin / "multilog", "s16777215", "n10000", main, stdin=read)
-    os.close(read)
-    assert last.wait(20) == 0
-    previous, lost = -1, 0
-    for path in files_of(main):
-        # Without its newline the last line is what a kill has cut; the next
-        # file then begins with what followed.
-        for line in path.read_bytes().split(b"\n")[:-1]:
-            if not re.fullmatch(rb"line \d+", line):
-                continue
-            number = int(line.split()[1])
-            assert number > previous
-            lost += (number - previous - 1) * (len(line) + 1)
-            previous = number
-    assert previous > 1000
-    assert lost <= kills * (CHUNK + 100)
 
 
 PACKET_LINES = 10
