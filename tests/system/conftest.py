@@ -14,6 +14,9 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+# What its comparisons have found belongs into the report.
+pytest.register_assert_rewrite("multilogs")
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "root: needs to run as root")

@@ -7,7 +7,7 @@ import re
 
 from daemontools import DEBIAN
 
-LABEL = re.compile(rb"@[0-9a-f]{24}")
+LABEL = re.compile(rb"@[0-9a-fA-F]{24}")  # a processor may have made it large
 CHUNK = 16384  # what multilog reads at once, and may lose to a kill -9
 
 

@@ -27,29 +27,6 @@ def same(bin, name, *args, **kw):
 
 # ---- misuse ----
 
-@pytest.mark.parametrize("args", [
-    ("setuidgid",), ("setuidgid", "root"), ("setuidgid", "no-such-account", "true"),
-    ("envuidgid",), ("envuidgid", "root"), ("envuidgid", "no-such-account", "true"),
-    ("envuidgid", "root", "/no/such/program"),
-    ("envdir",), ("envdir", "/"), ("envdir", "/no/such/directory", "true"),
-    ("softlimit",), ("softlimit", "-q", "true"), ("softlimit", "-m", "true"),
-    ("softlimit", "-mx", "true"), ("softlimit", "-m5x", "true"), ("softlimit", "-m-5", "true"),
-    ("softlimit", "no-such-program"),
-    ("setlock",), ("setlock", "x"), ("setlock", "-q", "x", "true"),
-    ("setlock", "/no/such/file", "true"), ("setlock", "-x", "/no/such/file", "true"),
-    ("setlock", "/dev/null", "no-such-program"),
-    ("pgrphack",), ("pgrphack", "no-such-program"),
-    ("fghack",), ("fghack", "no-such-program"),
-    ("svc",), ("svc", "-q", "."), ("svc", "-u", "/no/such/directory"), ("svc", "-u", "/"),
-    ("svok",), ("svok", "/"), ("svok", "/no/such/directory"),
-    ("supervise",), ("supervise", "/no/such/directory"),
-    ("svscan", "/no/such/directory"),
-    ("multilog", "/no/such/directory/log"),
-], ids=" ".join)
-def test_misuse_gets_the_same_exit_code(keeper, bin, args):
-    same(bin, *args, cwd=keeper.dir)
-
-
 @pytest.mark.parametrize("args", [("readproctitle",), ("readproctitle", "....")], ids=" ".join)
 def test_misuse_of_readproctitle_is_told(bin, args):
     ours, theirs = both(bin, *args)
@@ -100,11 +77,6 @@ def test_envdir_sets_what_the_file_says(keeper, bin, content):
 def test_envdir_refuses_what_it_cannot_read(keeper, bin):
     (keeper.dir / "e" / "sub").mkdir(parents=True)
     assert same(bin, "envdir", keeper.dir / "e", "true").returncode == 111
-
-
-def test_envdir_gives_the_exit_code_of_the_program(keeper, bin):
-    (keeper.dir / "e").mkdir()
-    assert same(bin, "envdir", keeper.dir / "e", "sh", "-c", "exit 37").returncode == 37
 
 
 # ---- setuidgid, envuidgid ----
@@ -258,12 +230,3 @@ def test_what_tai64n_writes_tai64nlocal_reads(bin):
     shown = run(bin / "tai64nlocal", input=stamped, env={"TZ": "UTC"}).stdout
     assert abs(time.mktime(time.strptime(shown[:19].decode(), "%Y-%m-%d %H:%M:%S")) -
                time.mktime(time.gmtime())) < 30
-
-
-@pytest.mark.parametrize("name", ["tai64n", "tai64nlocal"])
-def test_label_tools_exit_111_when_they_cannot_write(bin, name):
-    with open("/dev/full", "wb") as full:
-        for directory in (bin, DEBIAN):
-            result = subprocess.run([directory / name], input=b"line\n", stdout=full,
-                                    stderr=subprocess.PIPE)
-            assert (result.returncode, result.stderr) == (111, b"")

@@ -232,5 +232,5 @@ def test_svscanboot_becomes_svscan_and_shows_its_complaints(keeper, bin):
     wait_for(lambda: b"unable to start bad/run" in open(f"/proc/{title}/cmdline", "rb").read(), 10,
              "the complaint in ps")
     boot.terminate()
-    assert boot.wait(10) == 0
+    assert boot.wait(10) == 0  # svscan's: the exit 0 of an orderly end
     wait_for(lambda: not exists(title), 10, "readproctitle to end")

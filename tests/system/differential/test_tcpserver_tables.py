@@ -127,6 +127,32 @@ def test_environment_rule_and_log_for_a_table_of_addresses(bin, tmp_path, serve)
     assert servers[0].lines() == servers[1].lines()
 
 
+def test_the_environment_is_complete(bin, serve):
+    """Each variable by its name, for both kinds of addresses."""
+    env = {"PATH": "/usr/bin:/bin", "TCPREMOTEHOST": "old", "TCPREMOTEINFO": "old"}
+    server = serve(bin, "-HRlLocal", ["/usr/bin/env", "-0"], env=env)
+    seen = dict(pair.split("=", 1) for pair in server.talk("127.0.0.3").decode().split("\0") if pair)
+    assert seen.pop("TCPREMOTEPORT").isdigit()
+    assert seen == {"PATH": "/usr/bin:/bin", "PROTO": "TCP", "TCPLOCALIP": "127.0.0.1",
+                    "TCPLOCALPORT": str(server.port), "TCPLOCALHOST": "Local",
+                    "TCPREMOTEIP": "127.0.0.3"}
+
+
+def test_rules_that_set_a_variable(bin, tmp_path, serve):
+    """As the manual page has it; both checkers say so, and exit 0."""
+    cdb = tmp_path / "cdb"
+    for folder in bin, DEBIAN:
+        done = run(folder / "tcprules", cdb, tmp_path / "tmp",
+                   input=b'127.0.0.1:allow,VAR="x"\n127.0.0.2:allow,VAR=|"|\n:deny\n')
+        assert done.returncode == 0
+        for address, value in ("127.0.0.1", b"x"), ("127.0.0.2", b'"'):
+            said = {run(checker / "tcprulescheck", cdb, env={"TCPREMOTEIP": address}, check=True).stdout
+                    for checker in (bin, DEBIAN)}
+            assert said == {b"rule %s:\nset environment variable VAR=%s\nallow connection\n" %
+                            (address.encode(), value)}
+            assert serve(folder, "-HRl0", "-x", cdb, ["printenv", "VAR"]).talk(address) == value + b"\n"
+
+
 @pytest.mark.parametrize("seed", few(4) + many(300))
 def test_random_rules_choose_the_same(bin, tmp_path, serve, seed):
     rng = random.Random(seed)
