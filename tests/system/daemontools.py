@@ -63,6 +63,11 @@ def without_numbers(text):
     return re.sub(rb"\d+ seconds", b"N seconds", re.sub(rb"pid \d+", b"pid N", text))
 
 
+def without_death(text):
+    """What svstat says, without what ours says beyond the original."""
+    return re.sub(rb", last (exit|killed by signal) \w+$", b"", text, flags=re.M)
+
+
 def exists(pid):
     """Is this process there, and not just a corpse?"""
     try:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from daemontools import (DEBIAN, cpu_ticks, exists, keeper, make_service, pid_of,  # noqa: F401
-                         raw_status, run, status, without_numbers, write_script)
+                         raw_status, run, status, without_death, without_numbers, write_script)
 from waiting import wait_for
 
 SLEEP = "exec sleep 1000\n"
@@ -39,7 +39,12 @@ def up(service):
 
 
 def svstat(directory, service):
-    return without_numbers(run(directory / "svstat", service).stdout.split(b": ", 1)[1])
+    """Its words, without those of ours that the original has not."""
+    return without_death(without_numbers(words_of(directory, service)))
+
+
+def words_of(directory, service):
+    return run(directory / "svstat", service).stdout.split(b": ", 1)[1]
 
 
 def test_commands_do_what_the_manual_says(keeper, pair):
@@ -128,6 +133,84 @@ def test_want_up_and_want_down_are_shown(keeper, bin):
     wait_for(lambda: not pid_of(service), 10, "down")
 
 
+# ---- the last death ----
+
+DEATHS = [("exit 0", "exit 0"), ("exit 1", "exit 1"), ("exit 111", "exit 111"),
+          ("exit 255", "exit 255"), ("kill -9 $$", "killed by signal 9"),
+          ("kill -TERM $$", "killed by signal 15"), ("exec no-such-program", "exit 127")]
+
+
+@pytest.mark.parametrize("script, words", DEATHS, ids=[words for _, words in DEATHS])
+def test_svstat_says_how_the_service_ended_last(keeper, bin, script, words):
+    service = make_service(keeper.dir / "s", f"exec 2>/dev/null\n{script}\n", down=True)
+    keeper.supervise(bin / "supervise", service)
+    assert not (service / "supervise/death").exists()
+    assert b"last" not in words_of(bin, service)
+    run(bin / "svc", "-o", service)
+    want = f", last {words}\n".encode()
+    wait_for(lambda: words_of(bin, service).endswith(want), 10, lambda: words_of(bin, service))
+    ours, theirs = (without_numbers(words_of(folder, service)) for folder in (bin, DEBIAN))
+    # The words before are the original's, and it reads our status as ever.
+    assert ours == theirs.removesuffix(b"\n") + want
+    assert len(raw_status(service)) == 18
+    assert (service / "supervise/death").read_text() == \
+        words.replace("killed by ", "") + "\n"
+
+
+def test_a_service_in_a_crash_loop_says_so(keeper, bin):
+    service = make_service(keeper.dir / "s", "exit 111\n")
+    keeper.supervise(bin / "supervise", service)
+    wait_for(lambda: without_numbers(words_of(bin, service)) ==
+             b"down N seconds, normally up, want up, last exit 111\n", 10,
+             lambda: words_of(bin, service))
+
+
+def test_one_that_was_started_again_still_says_how_it_ended(keeper, bin):
+    service = make_service(keeper.dir / "s", SLEEP)
+    keeper.supervise(bin / "supervise", service)
+    first = up(service)
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: pid_of(service) not in (0, first), 10, "a restart")
+    assert without_numbers(words_of(bin, service)) == \
+        b"up (pid N) N seconds, last killed by signal 9\n"
+
+
+def test_a_new_supervise_forgets_what_it_has_not_seen(keeper, bin):
+    service = make_service(keeper.dir / "s", "exit 3\n", down=True)
+    process = keeper.supervise(bin / "supervise", service)
+    run(bin / "svc", "-o", service)
+    wait_for((service / "supervise/death").exists, 10, "the death")
+    run(bin / "svc", "-x", service)
+    assert process.wait(10) == 0
+    keeper.supervise(bin / "supervise", service)
+    assert not (service / "supervise/death").exists()
+    assert svstat(DEBIAN, service) == words_of(bin, service).replace(b"0 seconds", b"N seconds")
+
+
+@pytest.mark.parametrize("text", [b"", b"exit", b"exit \n", b"exit 256\n", b"exit -1\n", b"exit 1",
+                                  b"signal x\n", b"\0" * 40, b"exit 1" + b"0" * 40 + b"\n"])
+def test_svstat_does_not_repeat_nonsense(keeper, bin, text):
+    service = make_service(keeper.dir / "s", SLEEP, down=True)
+    keeper.supervise(bin / "supervise", service)
+    (service / "supervise/death").write_bytes(text)
+    assert without_numbers(words_of(bin, service)) == b"down N seconds\n"
+
+
+def test_a_death_that_cannot_be_written_does_not_keep_the_status_old(keeper, bin):
+    service = make_service(keeper.dir / "s", SLEEP, down=True)
+    process = keeper.supervise(bin / "supervise", service)
+    (service / "supervise/death").mkdir()
+    run(bin / "svc", "-o", service)
+    up(service)
+    run(bin / "svc", "-k", service)
+    wait_for(lambda: not pid_of(service), 10, "down")
+    wait_for(lambda: b"unable to write" in process.errors.read_bytes(), 10, "the complaint")
+    assert without_numbers(words_of(bin, service)) == b"down N seconds\n"
+    (service / "supervise/death").rmdir()
+    wait_for(lambda: words_of(bin, service).endswith(b", last killed by signal 9\n"), 10, "the death")
+    assert process.poll() is None and cpu_ticks(process.pid) < 10
+
+
 @pytest.mark.parametrize("first,second", [("ours", "ours"), ("ours", "debian"), ("debian", "ours")])
 def test_a_second_supervise_gives_up(keeper, bin, first, second):
     service = make_service(keeper.dir / "s", SLEEP)
@@ -143,8 +226,11 @@ def test_files_have_the_same_modes(keeper, bin):
         service = make_service(keeper.dir / name, SLEEP)
         keeper.supervise(where(bin, name) / "supervise", service)
         up(service)
+        run(bin / "svc", "-dk", service)
+        wait_for(lambda: not pid_of(service), 10, "down")
         modes.append({p.name: oct(p.stat().st_mode)
                       for p in [service / "supervise", *(service / "supervise").iterdir()]})
+    assert modes[0].pop("death") == modes[0]["status"]  # ours alone
     assert modes[0] == modes[1]
 
 

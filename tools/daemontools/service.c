@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 void service_pack(char to[SERVICE_STATUS_BYTES],
@@ -63,6 +64,25 @@ enum service_result service_control(int dirfd, struct view letters)
 		return SERVICE_OK;
 	errno = error;
 	return error == EPIPE ? SERVICE_NOT_RUNNING : SERVICE_ERROR;
+}
+
+int service_replace(const char *path, const char *path_new, struct view bytes)
+{
+	int fd = open(path_new,
+		      O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC,
+		      0644);
+	ssize_t put;
+	int error;
+
+	if (fd == -1)
+		return -1;
+	put = write(fd, bytes.p, bytes.len);
+	error = put == -1 ? errno : ENOSPC;
+	close(fd);
+	if (put == (ssize_t)bytes.len)
+		return rename(path_new, path);
+	errno = error;
+	return -1;
 }
 
 int service_status(int dirfd, struct service_status *status)

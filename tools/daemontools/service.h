@@ -9,6 +9,7 @@
  *	supervise/lock     flock'ed as long as supervise runs
  *	supervise/ok       FIFO; has a reader as long as supervise runs
  *	supervise/control  FIFO; one letter a command
+ *	supervise/death    ours only: how ./run ended last (death.h)
  *	supervise/status   18 bytes, replaced by rename:
  *
  *	0   12  TAI64N, packed: since when
@@ -49,6 +50,12 @@ enum service_result {
 enum service_result service_running(int dirfd) MUST_USE;
 /* Send commands, all or none. */
 enum service_result service_control(int dirfd, struct view letters) MUST_USE;
+/*
+ * Replace a small file by these bytes, by way of another one beside it.
+ * -1 with errno; the old file is there then.
+ */
+int service_replace(const char *path, const char *path_new,
+		    struct view bytes) MUST_USE;
 /* -1 with errno; EPROTO for a file that is too short. */
 int service_status(int dirfd, struct service_status *status) MUST_USE;
 

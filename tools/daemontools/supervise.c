@@ -23,6 +23,7 @@
 #include "lib/lock.h"
 #include "lib/polls.h"
 #include "lib/sig.h"
+#include "tools/daemontools/death.h"
 #include "tools/daemontools/machine.h"
 #include "tools/daemontools/service.h"
 
@@ -33,7 +34,9 @@ struct supervise {
 	enum machine_state state;
 	struct service_status status;
 	int64_t may_start_ms; /* not before this, monotonic */
-	bool stale; /* the status on disk is not this one: write again */
+	bool stale;    /* the status on disk is not this one: write again */
+	bool has_died; /* of `death`, from wait(2), which is not on disk */
+	int death;
 	int signal_fd;
 	int control_fd;
 };
@@ -84,28 +87,29 @@ static void take_lock(const char *dir)
 static int replace_status(const struct supervise *s)
 {
 	char bytes[SERVICE_STATUS_BYTES];
-	ssize_t put;
-	int error;
-	int fd;
 
 	service_pack(bytes, &s->status);
-	fd = open("supervise/status.new",
-		  O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0644);
-	if (fd == -1)
+	return service_replace("supervise/status", "supervise/status.new",
+			       view_make(bytes, sizeof(bytes)));
+}
+
+/* The death first: who sees that the service is down shall find it. */
+static int replace_files(struct supervise *s)
+{
+	bool kept = s->has_died && death_write(s->death) == -1;
+	int error = errno;
+
+	s->has_died = kept;
+	if (replace_status(s) == -1)
 		return -1;
-	put = write(fd, bytes, sizeof(bytes));
-	error = put == -1 ? errno : ENOSPC;
-	close(fd);
-	if (put == (ssize_t)sizeof(bytes))
-		return rename("supervise/status.new", "supervise/status");
 	errno = error;
-	return -1;
+	return kept ? -1 : 0;
 }
 
 /* Complains once, then tries silently until it works. */
 static void write_status(struct supervise *s)
 {
-	bool ok = replace_status(s) == 0;
+	bool ok = replace_files(s) == 0;
 
 	if (!ok && !s->stale)
 		warn_errno("warning: unable to write %s/supervise/status",
@@ -171,6 +175,8 @@ static void reap(struct supervise *s)
 		s->status.since = tai_now();
 		s->status.pid = 0;
 		s->status.paused = false;
+		s->has_died = true;
+		s->death = status;
 		change(s, MACHINE_DIED);
 		write_status(s);
 	}
@@ -307,6 +313,9 @@ static void announce(struct supervise *s)
 {
 	struct stat st;
 
+	if (death_forget() == -1)
+		warn_errno("warning: unable to remove %s/supervise/death",
+			   s->dir);
 	s->status.since = tai_now();
 	if (stat("down", &st) == -1 && errno == ENOENT)
 		want(s, SERVICE_WANT_UP, MACHINE_WANT_UP);

@@ -10,6 +10,7 @@
 
 #include "lib/die.h"
 #include "lib/out.h"
+#include "tools/daemontools/death.h"
 #include "tools/daemontools/service.h"
 
 /* Whole seconds since then; 0 if the clock was set back. */
@@ -41,6 +42,21 @@ static void describe(struct str *line, const struct service_status *status,
 		str_append_c(line, ", want down");
 }
 
+/* Behind all that the original says: who reads its words finds them. */
+static void add_death(struct str *line, struct death death)
+{
+	switch (death.kind) {
+	case DEATH_UNKNOWN:
+		break;
+	case DEATH_EXIT:
+		str_appendf(line, ", last exit %u", death.number);
+		break;
+	case DEATH_SIGNAL:
+		str_appendf(line, ", last killed by signal %u", death.number);
+		break;
+	}
+}
+
 static void trouble(struct str *line, const char *what)
 {
 	str_appendf(line, "%s: %s", what, strerror(errno));
@@ -49,6 +65,7 @@ static void trouble(struct str *line, const char *what)
 static void report(struct str *line, int dirfd)
 {
 	struct service_status status;
+	bool normally_up;
 	struct stat st;
 
 	switch (service_running(dirfd)) {
@@ -61,14 +78,17 @@ static void report(struct str *line, int dirfd)
 		trouble(line, "unable to open supervise/ok");
 		return;
 	}
-	if (service_status(dirfd, &status) == -1)
+	if (service_status(dirfd, &status) == -1) {
 		trouble(line, "unable to read supervise/status");
-	else if (fstatat(dirfd, "down", &st, 0) == 0)
-		describe(line, &status, false);
-	else if (errno == ENOENT)
-		describe(line, &status, true);
-	else
+		return;
+	}
+	normally_up = fstatat(dirfd, "down", &st, 0) == -1;
+	if (normally_up && errno != ENOENT) {
 		trouble(line, "unable to stat down");
+		return;
+	}
+	describe(line, &status, normally_up);
+	add_death(line, death_read(dirfd));
 }
 
 static void print(const char *dir)

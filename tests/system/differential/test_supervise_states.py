@@ -10,7 +10,7 @@ import time
 import pytest
 
 from daemontools import (DEBIAN, keeper, make_service, pid_of, run, status,  # noqa: F401
-                         without_numbers)
+                         without_death, without_numbers)
 from seeds import few, many
 from waiting import wait_for
 
@@ -95,8 +95,7 @@ def test_svstat_of_what_is_no_service(keeper, bin):
 
 def words(folder, service):
     """svstat's, without what ours adds to the original's."""
-    said = without_numbers(run(folder / "svstat", service).stdout.split(b": ", 1)[1])
-    return said.split(b", last ")[0].rstrip(b"\n")
+    return without_death(without_numbers(run(folder / "svstat", service).stdout.split(b": ", 1)[1]))
 
 
 class Pair:
