@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,24 @@ static int exec_code(int error)
 		       : EXIT_RETRY;
 }
 
+/* Where that is forbidden the program finds out by itself. */
+static void make_room(rlim_t bytes)
+{
+	static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
+
+	for (size_t i = 0; i < COUNT_OF(resources); i++) {
+		struct rlimit limit;
+
+		if (getrlimit(resources[i], &limit) == -1 ||
+		    limit.rlim_cur >= bytes)
+			continue;
+		limit.rlim_cur =
+			limit.rlim_max < bytes ? limit.rlim_max : bytes;
+		if (setrlimit(resources[i], &limit) == -1)
+			continue;
+	}
+}
+
 static noreturn void child(const struct spawn *s)
 {
 	char *const *argv = (char *const *)(uintptr_t)s->argv;
@@ -87,6 +106,8 @@ static noreturn void child(const struct spawn *s)
 	if (s->cwd && chdir(s->cwd) == -1)
 		fail(s, EXIT_RETRY, "change directory to ", s->cwd);
 	sig_reset_all();
+	if (s->room_bytes)
+		make_room(s->room_bytes);
 	if (s->search_path)
 		execvpe(argv[0], argv, envp);
 	else

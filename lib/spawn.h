@@ -31,6 +31,12 @@ struct spawn {
 	gid_t gid;
 	bool search_path; /* look argv[0] up in PATH */
 	bool asks;        /* see spawn_start(); not with change_ids */
+	/*
+	 * 0, or: as much memory, where the hard limits allow it. A limit that
+	 * is meant for a server may be too small for the libraries of what it
+	 * runs.
+	 */
+	size_t room_bytes;
 	size_t fd_count;
 	struct {
 		int from;

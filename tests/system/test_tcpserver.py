@@ -505,6 +505,21 @@ p.terminate(); p.wait()
                      done.stderr)
 
 
+def test_names_are_looked_up_under_a_server_s_small_limits(bin, serve):
+    """Libraries of the system's name services need more than 2 MB."""
+    # The program is one without libraries: its limit stays.
+    server = serve(bin / "tcpserver", "-Rl0", run=(bin / "addcr",),
+                   prefix=(bin / "softlimit", "-m", "2000000"))
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as s:
+        server.wait_line(r"ok \d+ 0:127.0.0.1:\d+ localhost:127.0.0.1::")
+        child, = processes.children(server.process.pid)
+        wait_for(lambda: processes.exe(child).endswith("/addcr"), what="the program")
+        limits = pathlib.Path(f"/proc/{child}/limits").read_text()
+        assert re.search(r"^Max address space +2000000 ", limits, re.M)
+        s.sendall(b"a\n")
+        assert s.recv(10) == b"a\r\n"
+
+
 def test_a_slow_name_service_does_not_hold_the_connection(bin, serve,
                                                           tmp_path):
     """tcplookup is killed after -t; what it did not say is unknown."""

@@ -15,6 +15,7 @@
 #define ARGS_MAX 16
 #define ANSWER_MAX_BYTES 512
 #define NAME_TIMEOUT_MS 60000 /* service and host, at start */
+#define ROOM_BYTES (64 << 20) /* for the system's libraries */
 #define NOBODY 65534
 
 /* A running tcplookup. */
@@ -45,7 +46,7 @@ static void find_identity(struct spawn *s)
 static bool start(struct asking *a, const char **argv, int timeout_ms)
 {
 	struct str path = { 0 };
-	struct spawn s = { .argv = argv };
+	struct spawn s = { .argv = argv, .room_bytes = ROOM_BYTES };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int ends[2];
 
