@@ -6,8 +6,10 @@ usage: tests/bench/run [--quick] [--disk ext4|xfs|ext4-no-journal|here] [--here]
                        [--queue N] [--record] [--self-test]
        tests/bench/run --target HOST:PORT --to ADDRESS
 
-Parts: floor local relay fanout latency memory calls queue silent. Wants root,
-and what ./setup check fetches. doc/performance.md says what is measured and how.
+Parts: floor local relay fanout latency memory calls queue silent service.
+Wants root, and what ./setup check fetches. service is tcpserver, multilog,
+supervise and svscan beside Debian's. doc/performance.md says what is measured
+and how.
 """
 
 import argparse
@@ -28,13 +30,16 @@ import latency  # noqa: E402
 import loads  # noqa: E402
 import place  # noqa: E402
 import proof  # noqa: E402
+import service  # noqa: E402
 from figures import Figure, median, percentile  # noqa: E402
 from generator import KIB, Stream  # noqa: E402
 from house import free_port  # noqa: E402
 from systems import RELAY, Peer, Valija  # noqa: E402
 
 RECORD = ROOT / "tests/bench/ratios.tsv"
-PARTS = "calls floor local relay fanout memory latency queue silent".split()
+PARTS = ("calls floor local relay fanout memory latency queue silent "
+         "service").split()
+ALONE = ("queue", "silent", "service")  # with systems of their own, or none
 NOISY = 0.25  # of the machine used by others (and by kernel threads)
 
 
@@ -64,6 +69,7 @@ class Bench:
         self.options = options
         self.disk = disk
         self.figures = []
+        self.tool_figures = []
         self.lines = []    # what is said beside the table
         self.others = []
         self.generator = []
@@ -98,11 +104,12 @@ class Bench:
     # ---- pairs ----
 
     def pairs(self, key, words, one, unit="/s", value=lambda run: run.delivered,
-              pairs=None):
+              pairs=None, systems=None):
         """A B A B: one(system) gives a Run; the figure is of value(run)."""
-        runs = {system.name: [] for system in self.systems}
+        systems = systems or self.systems
+        runs = {system.name: [] for system in systems}
         for n in range(pairs or self.options.pairs):
-            for system in self.systems:
+            for system in systems:
                 run = one(system)
                 runs[system.name].append(run)
                 self.others.append(run.others)
@@ -275,6 +282,18 @@ class Bench:
     def silent(self):
         self.queue(silent=True)
 
+    def service(self):
+        """No mail: these rows are a table of their own."""
+        self.end()
+        beside, self.figures = self.figures, []
+        tools = service.Service(self, self.disk.place,
+                                os.environ.get("VALIJA_BIN", ROOT / "build/bin"))
+        try:
+            tools.run(self.options.quick)
+        finally:
+            tools.close()
+            self.tool_figures, self.figures = self.figures, beside
+
     def part(self, name):
         """One that fails does not take the others' figures with it."""
         say(name)
@@ -289,7 +308,7 @@ class Bench:
         self.systems = []
         self.counter = generator.Counter()
         try:
-            first = [p for p in self.options.only if p not in ("queue", "silent")]
+            first = [p for p in self.options.only if p not in ALONE]
             if first:
                 boxes = 1
                 if "fanout" in first:
@@ -320,17 +339,21 @@ class Bench:
             busy = median(self.others)
             print(f"Others, kernel threads included, used {100 * busy:.0f} % of the "
                   f"machine meanwhile{': noisy' if busy > NOISY else ''}; "
-                  f"smtp-source {median(self.generator):.2f} CPU ms a message.")
+                  f"the load {median(self.generator):.2f} CPU ms each.")
         if self.figures:
             print("\n" + figures.table(self.figures) + "\n\nIn rows of ms and "
                   "MiB, and of CPU, less is better.\n")
+        if self.tool_figures:
+            print("\n" + figures.table(self.tool_figures, "Debian's",
+                                       "connection or million lines") + "\n")
         for line in self.lines:
             print(line)
-        text = figures.comparison(self.figures, figures.read_record(RECORD))
+        every = self.figures + self.tool_figures
+        text = figures.comparison(every, figures.read_record(RECORD))
         if text:
             print("\nratios, beside those recorded last:\n" + text)
         if self.options.record:
-            figures.append_record(RECORD, self.figures, self.commit())
+            figures.append_record(RECORD, every, self.commit())
 
 
 def target(options):

@@ -71,9 +71,9 @@ def number(value):
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def table(figures, peer="Postfix"):
+def table(figures, peer="Postfix", each="message"):
     """Markdown, for doc/performance.md."""
-    lines = [f"| | valija | {peer} | ratio | CPU ms a message | {peer} | ratio | |",
+    lines = [f"| | valija | {peer} | ratio | CPU ms a {each} | {peer} | ratio | |",
              "|---|---|---|---|---|---|---|---|"]
     for f in figures:
         cells = [f.words,

@@ -21,6 +21,7 @@ import figures  # noqa: E402
 import generator  # noqa: E402
 import postfix  # noqa: E402
 import proof  # noqa: E402
+import service  # noqa: E402
 
 SAMPLES = ROOT / "tests/bench/samples"
 
@@ -342,3 +343,25 @@ def test_a_name_seen_before_its_rename_returns_is_the_same_file():
 @pytest.mark.root
 def test_every_build_that_does_not_sync_is_found_out():
     assert proof.self_test() == 0
+
+
+# ---- tools beside Debian's ----
+
+def test_anonymous_memory_is_read():
+    assert service.parse_anonymous(
+        "Private_Dirty: 900 kB\nAnonymous:  36 kB\nAnonHugePages:  5 kB\n") == 36
+
+
+@pytest.mark.parametrize("old, current, labels, complete", [
+    (["a\nb\n"], "c\n", False, True), ([], "a\nb\nc\n", False, True),
+    (["a\n"], "c\n", False, False), (["b\na\n"], "c\n", False, False),
+    ([], "a\nb\n", False, False), ([], "a\nb\nc\nd\n", False, False),
+    (["x" * 26 + "a\n"], "y" * 26 + "b\n" + "z" * 26 + "c\n", True, True),
+])
+def test_a_log_that_lacks_a_line_is_found_out(tmp_path, old, current, labels, complete):
+    (tmp_path / "lines").write_text("a\nb\nc\n")
+    (tmp_path / "main").mkdir()
+    for number, text in enumerate(old):
+        (tmp_path / f"main/@{number}.s").write_text(text)
+    (tmp_path / "main/current").write_text(current)
+    assert service.log_is_complete(tmp_path / "main", tmp_path / "lines", labels) == complete
