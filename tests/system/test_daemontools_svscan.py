@@ -4,6 +4,7 @@ everything in order."""
 import os
 import resource
 import signal
+import socket
 import subprocess
 import time
 
@@ -213,6 +214,35 @@ def test_as_process_1_it_reaps_orphans_and_ends_in_order(keeper, bin, svscan):
              "no orphans and no corpses")
     os.kill(first, signal.SIGTERM)
     assert unshare.wait(10) == 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("program", ["svscan", "svscanboot"])
+def test_as_process_1_term_leaves_no_orphan_listener(keeper, bin, program):
+    """A container with tcpserver, a session under way, and its log: after TERM
+    there is no process left, and nobody listens."""
+    top = keeper.dir / "service"
+    service = make_service(
+        top / "server", "exec 2>&1\nexec tcpserver -1vHRl0 127.0.0.1 0 sh -c 'echo in; exec sleep 1000'\n",
+        log=log_script(bin))
+    boot = keeper.start("unshare", "--pid", "--fork", "--kill-child", "--mount", "sh", "-c",
+                        f"mount --bind {bin} /usr/local/bin && mount -t proc proc /proc && "
+                        f"exec {bin}/{program} {top}", env={"PATH": f"{bin}:/usr/bin:/bin"})
+    keeper.supervised.append(top)
+    current = service / "log/main/current"
+    wait_for(lambda: current.exists() and b"status: 0/40" in current.read_bytes(), 15, "tcpserver")
+    port = int(lines_of(service / "log/main")[0])
+    with socket.create_connection(("127.0.0.1", port), 10) as session:
+        assert session.recv(3) == b"in\n"
+        (first, _, name), = children(boot.pid)
+        assert name == "svscan"
+        os.kill(first, signal.SIGTERM)
+        assert boot.wait(10) == 0
+        # The session ends with its process, that with the container.
+        assert session.recv(10) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 10)
+    assert current.stat().st_mode & 0o777 == 0o744  # the log had its end, too
 
 
 @pytest.mark.root

@@ -17,6 +17,7 @@ import pytest
 from conftest import ROOT
 from daemontools import DEBIAN, need_debian, pid_of, run, status
 from house import DOMAIN, PASSWORD, free_port, listens
+from sink import Sink
 from waiting import wait_for
 
 MANUALS = ROOT / "tools/service"
@@ -969,6 +970,33 @@ def test_a_house_of_such_services_alone(house, whose):
                 b"DNSCACHEIP=127.0.0.1:9", b"LOGLEVEL=7"]
         exe = os.readlink(f"/proc/{supervise_of(house, 'smtpd')}/exe")
         assert exe == str(program.with_name("supervise"))
+
+
+def deferred_until_svc_a(house, service):
+    """Remote mail whose host is not there; then it is, and `svc -a` says so."""
+    port = free_port()
+    house.control("smtproutes", f"far.example:[127.0.0.1]:{port}\n")
+    run(house.home / "bin/svc", "-h", house.home / "service" / service)
+    house.send(b"Subject: once more\r\n\r\nhi\r\n", to=["x@far.example"])
+    wait_for(lambda: "delivery 1: deferral" in log(house.home / "service" / service), 30,
+             lambda: log(house.home / "service" / service))
+    with contextlib.closing(Sink(port)) as sink:
+        run(house.home / "bin/svc", "-a", house.home / "service" / service, check=True)
+        # By itself it would wait for minutes.
+        wait_for(lambda: sink.messages, 30, lambda: log(house.home / "service" / service))
+        house.wait_queue_empty()
+    assert b"Subject: once more" in sink.messages[0]
+
+
+@pytest.mark.parametrize("how", ["setup", "qmail-delivery-conf"])
+def test_svc_a_makes_the_send_service_try_the_queue_now(house, how):
+    """Whoever has written its run file."""
+    house.add_domain()
+    if how != "setup":
+        shutil.rmtree(house.home / "service/qmail-send")
+        made(house, how, "qmail-send").rename(house.home / "service/qmail-send")
+    house.start()
+    deferred_until_svc_a(house, "qmail-send")
 
 
 def supervise_of(house, name):
