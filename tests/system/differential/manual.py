@@ -78,6 +78,18 @@ def exits(text):
         yield "exit child"
 
 
+def examples(text):
+    """What stands in EXAMPLES as it is typed: [text]."""
+    found = []
+    for line, block in re.findall(r"^\.Dl (.*)|^\.Bd -literal.*\n((?:.*\n)*?)\.Ed",
+                                  section(text, "EXAMPLES"), re.M):
+        typed = line + "\n" if line else block
+        for escape, byte in ((r"\(aq", "'"), (r"\e", "\\"), (r"\&", "")):
+            typed = typed.replace(escape, byte)
+        found.append(typed)
+    return found
+
+
 def promises(text):
     """All that a page promises, each once."""
     return {promise for kind in (options, actions, commands, variables, signals, exits)
