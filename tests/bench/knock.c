@@ -24,8 +24,7 @@ static int serve(void)
 	char line[64];
 
 	if (write(1, BANNER, strlen(BANNER)) == -1 ||
-	    read(0, line, sizeof(line)) < 4 ||
-	    write(1, BYE, strlen(BYE)) == -1)
+	    read(0, line, sizeof(line)) < 4 || write(1, BYE, strlen(BYE)) == -1)
 		return 1;
 	return 0;
 }
