@@ -62,8 +62,10 @@ class Server:
             return said
 
     def wait_ends(self, count):
-        wait_for(lambda: len(re.findall(r"^tcpserver: end ", self.log.read_text(), re.M)) >= count,
-                 20, f"{count} ends")
+        """Until it says so (-v): each connection has two lines of status, and
+        there was one before."""
+        wait_for(lambda: len(re.findall(r"^tcpserver: status: ", self.log.read_text(), re.M))
+                 > 2 * count, 20, f"{count} ends")
 
     def lines(self):
         """Its log, without what differs from run to run: numbers, and which
@@ -220,6 +222,8 @@ def test_each_option_has_the_effect_of_the_original(bin, serve, options):
     ours, theirs = (server.talk("127.0.0.3") for server in servers)
     assert ours == theirs and b"TCPREMOTEIP" in ours
     for server in servers:
+        if re.match("-[^qQ]*q?v[^qQ]*$", options[0]):
+            server.wait_ends(1)
         server.close()
     assert servers[0].lines() == servers[1].lines()
 
