@@ -46,7 +46,7 @@ def a_script(rng):
     return [*labels, *actions, "./last"]
 
 
-@pytest.mark.parametrize("seed", few(25) + many(2000))
+@pytest.mark.parametrize("seed", few(16) + many(2000))
 def test_random_scripts_leave_the_same_directories(keeper, bin, seed):
     rng = random.Random(seed)
     script = a_script(rng)
@@ -140,7 +140,7 @@ def is_subsequence(part, whole):
     return all(line in rest for line in part)
 
 
-@pytest.mark.parametrize("seed", few(8) + many(1000))
+@pytest.mark.parametrize("seed", few(5) + many(1000))
 def test_killed_at_random_moments_logs_stay_in_order_and_lose_one_read(keeper, bin, seed):
     """TERM loses nothing; KILL what was read last. Nothing is repeated,
     nothing out of order, whoever of the two carries on. What an undisturbed

@@ -103,7 +103,7 @@ def said(folder, cdb, peer):
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("seed", few(60) + many(5000))
+@pytest.mark.parametrize("seed", few(40) + many(5000))
 def test_random_rules_compile_to_the_same_file_or_complaint(bin, tmp_path, seed):
     rng = random.Random(seed)
     text = rules(rng)
