@@ -100,7 +100,8 @@ def test_exit_100_for_numbers_and_lists_that_are_none(bin, args):
 @pytest.mark.parametrize("args", [("no-such-program",), ("/etc/passwd",), ("sh", "-c", "exit 7"), ("true",),
                                   ("--", "sh", "-c", "kill -9 $$"), ("-b", "echo", "-r"), ("-BCc", "echo", "x")],
                          ids=" ".join)
-@pytest.mark.parametrize("variables", [{}, {"RBLSMTPD": ""}, {"TCPREMOTEIP": CLIENT}], ids=str)
+@pytest.mark.parametrize("variables", [{}, {"RBLSMTPD": ""}, {"TCPREMOTEIP": CLIENT},
+                                       {"PATH": "/none:/usr/bin:/bin"}], ids=str)
 def test_it_becomes_the_program(bin, args, variables):
     done = same(bin, *args, env=variables)
     assert done.returncode != 100

@@ -22,6 +22,7 @@ TABLES = "differential/test_tcpserver_tables.py::"
 NAMES = "differential/test_names.py::"
 RULES = "differential/test_tcprules_random.py::"
 CODES = "differential/test_exit_codes.py::"
+BLOCK = "test_rblsmtpd.py::"
 
 OPTION = TABLES + "test_each_option_has_the_effect_of_the_original"
 CLIENT_ENV = UCSPI + "test_tcpclient_sets_the_environment_of_the_original"
@@ -57,6 +58,26 @@ COVERED = {
         "exit 0": SUCCESS, "exit 111": MISUSE,
     },
     "pgrphack": {"exit 100": MISUSE, "exit 111": MISUSE, "exit child": CHILD},
+    "rblsmtpd": {
+        "$DNSCACHEIP": BLOCK + "test_DNSCACHEIP_names_several_servers",
+        "$PATH": BLOCK + "test_it_becomes_the_program",
+        "$RBLSMTPD": BLOCK + "test_RBLSMTPD_blocks_with_its_text",
+        "$TCPREMOTEIP": BLOCK + "test_without_a_TCPREMOTEIP_the_program_runs",
+        "-B": BLOCK + "test_b_and_B_are_for_the_lists_behind_them",
+        "-C": BLOCK + "test_C_lets_through_and_c_defers_when_dns_fails",
+        "-T": BLOCK + "test_T_is_what_a_dead_server_costs",
+        "-a": BLOCK + "test_a_lets_through_before_a_list_behind_it",
+        "-b": BLOCK + "test_b_and_B_are_for_the_lists_behind_them",
+        "-c": BLOCK + "test_C_lets_through_and_c_defers_when_dns_fails",
+        "-l": BLOCK + "test_w_and_l_add_up_what_several_lists_say",
+        "-r": BLOCK + "test_r_asks_for_a_text_and_blocks_with_it",
+        "-t": BLOCK + "test_t_0_sends_one_line",
+        "-w": BLOCK + "test_w_and_l_add_up_what_several_lists_say",
+        "exit 0": BLOCK + "test_RBLSMTPD_blocks_with_its_text",
+        "exit 100": BLOCK + "test_exit_100_and_the_usage_when_misused",
+        "exit 111": BLOCK + "test_it_becomes_the_program",
+        "exit child": BLOCK + "test_it_becomes_the_program",
+    },
     "readproctitle": {"exit 0": SUCCESS, "exit 100": TOOLS + "test_misuse_of_readproctitle_is_told",
                       "exit 111": MISUSE_OURS},
     "setlock": {
@@ -185,6 +206,7 @@ COVERED = {
         **{name: CONF_VARIABLES[name] for name in (
             "$DATALIMIT", "$LOGLEVEL", "$MAXFILESIZE", "$MAXLOGFILES", "$MAXLOGSIZES",
             "$PROCESSOR")},
+        "$DNSCACHEIP": CONF + "test_a_house_of_such_services_alone",
         "$PATH": CONF + "test_a_house_of_such_services_alone",
     },
 }
