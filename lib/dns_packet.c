@@ -138,7 +138,7 @@ static bool read_ip(const ns_rr *rr, struct ipaddr *ip)
 
 	if (ns_rr_rdlen(*rr) != (v6 ? 16 : 4))
 		return false;
-	ipaddr_from_bytes(ip, v6, ns_rr_rdata(*rr));
+	ipaddr_from_bytes(ip, ns_rr_rdata(*rr), v6);
 	return true;
 }
 

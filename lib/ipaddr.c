@@ -15,14 +15,13 @@ static void set_v6(struct ipaddr *ip, const void *bytes)
 		memcpy(ip->bytes, (const unsigned char *)bytes + 12, 4);
 }
 
-void ipaddr_from_bytes(struct ipaddr *ip, bool v6, const void *bytes)
+void ipaddr_from_bytes(struct ipaddr *ip, const void *bytes, bool v6)
 {
-	if (v6) {
-		set_v6(ip, bytes);
-		return;
-	}
 	*ip = (struct ipaddr){ 0 };
-	memcpy(ip->bytes, bytes, 4);
+	if (v6)
+		set_v6(ip, bytes);
+	else
+		memcpy(ip->bytes, bytes, 4);
 }
 
 bool ipaddr_parse(struct view text, struct ipaddr *ip)
@@ -52,6 +51,12 @@ void ipaddr_format(struct str *to, const struct ipaddr *ip)
 		str_append_c(to, text);
 }
 
+bool ipaddr_same(const struct ipaddr *a, const struct ipaddr *b)
+{
+	return a->v6 == b->v6 &&
+	       memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
 unsigned ipaddr_bits(const struct ipaddr *ip)
 {
 	return ip->v6 ? 128 : 32;
@@ -65,6 +70,32 @@ void ipaddr_mask(struct ipaddr *ip, unsigned bits)
 		if (kept < 8)
 			ip->bytes[i] &= (unsigned char)(0xff00U >> kept);
 	}
+}
+
+bool ipaddr_parse_network(struct view text, struct ipaddr *network,
+			  unsigned *bits)
+{
+	struct view address = view_cut(&text, '/');
+	uint64_t length;
+
+	if (!ipaddr_parse(address, network))
+		return false;
+	*bits = ipaddr_bits(network);
+	if (!text.p)
+		return true;
+	if (!view_u64(text, &length) || length > *bits)
+		return false;
+	*bits = (unsigned)length;
+	return ipaddr_within(network, network, *bits);
+}
+
+bool ipaddr_within(const struct ipaddr *ip, const struct ipaddr *network,
+		   unsigned bits)
+{
+	struct ipaddr masked = *ip;
+
+	ipaddr_mask(&masked, bits);
+	return ipaddr_same(&masked, network);
 }
 
 bool ipaddr_from_socket(const struct sockaddr *address, struct ipaddr *ip,

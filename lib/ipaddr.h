@@ -20,15 +20,27 @@ struct ipaddr {
 
 /* The whole of text; leading zeros in a quad are refused, as ambiguous. */
 bool ipaddr_parse(struct view text, struct ipaddr *ip) MUST_USE;
-/* The bytes of an address, as packets have them: 16 of IPv6, or 4. */
-void ipaddr_from_bytes(struct ipaddr *ip, bool v6, const void *bytes);
+/* 4 bytes, or 16, in the order of the network. */
+void ipaddr_from_bytes(struct ipaddr *ip, const void *bytes, bool v6);
 /* Append the text. */
 void ipaddr_format(struct str *to, const struct ipaddr *ip);
+
+bool ipaddr_same(const struct ipaddr *a, const struct ipaddr *b);
 
 /* 32 or 128. */
 unsigned ipaddr_bits(const struct ipaddr *ip);
 /* Clear everything behind the first `bits` bits. */
 void ipaddr_mask(struct ipaddr *ip, unsigned bits);
+
+/*
+ * A network as `192.0.2.0/24`, or an address, which is one with all its bits.
+ * False also when a bit behind its length is set.
+ */
+bool ipaddr_parse_network(struct view text, struct ipaddr *network,
+			  unsigned *bits) MUST_USE;
+/* Does ip lie in it? */
+bool ipaddr_within(const struct ipaddr *ip, const struct ipaddr *network,
+		   unsigned bits);
 
 /* False when it is neither AF_INET nor AF_INET6. */
 bool ipaddr_from_socket(const struct sockaddr *address, struct ipaddr *ip,

@@ -5,12 +5,6 @@
 
 #define DISCARD_PORT 9
 
-static bool same(const struct ipaddr *a, const struct ipaddr *b)
-{
-	return a->v6 == b->v6 &&
-	       memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
-
 static bool is_listed(const struct control_list *list, const struct ipaddr *ip)
 {
 	struct view rest = control_list_start(list);
@@ -19,7 +13,7 @@ static bool is_listed(const struct control_list *list, const struct ipaddr *ip)
 	while (control_list_next(&rest, &entry)) {
 		struct ipaddr listed;
 
-		if (ipaddr_parse(entry, &listed) && same(&listed, ip))
+		if (ipaddr_parse(entry, &listed) && ipaddr_same(&listed, ip))
 			return true;
 	}
 	return false;
@@ -55,7 +49,7 @@ static bool is_kernels(const struct ipaddr *ip)
 	ours = ours &&
 	       getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
 	       ipaddr_from_socket((struct sockaddr *)&address, &from, &port) &&
-	       same(&from, ip);
+	       ipaddr_same(&from, ip);
 	close(fd);
 	return ours;
 }

@@ -75,6 +75,46 @@ static void test_mask_keeps_the_first_bits(void **state)
 	}
 }
 
+static void test_networks(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *in; /* NULL: no network */
+		const char *out;
+	} cases[] = {
+		{ "192.0.2.0/24", "192.0.2.255", "192.0.3.0" },
+		{ "192.0.2.1", "192.0.2.1", "192.0.2.0" },
+		{ "192.0.2.1/32", "::ffff:192.0.2.1", "::192.0.2.1" },
+		{ "0.0.0.0/0", "255.0.0.1", "::" },
+		{ "2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::" },
+		{ "::/0", "::1", "0.0.0.0" },
+		{ "192.0.2.1/24", NULL, NULL },
+		{ "192.0.2.0/33", NULL, NULL },
+		{ "192.0.2.0/", NULL, NULL },
+		{ "/24", NULL, NULL },
+		{ "192.0.2.0/-1", NULL, NULL },
+		{ "192.0.2.0/24/24", NULL, NULL },
+		{ "", NULL, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct ipaddr network;
+		struct ipaddr ip;
+		unsigned bits;
+		bool ok = ipaddr_parse_network(view_of(cases[i].text), &network,
+					       &bits);
+
+		assert_int_equal(ok, cases[i].in != NULL);
+		if (!ok)
+			continue;
+		assert_true(ipaddr_parse(view_of(cases[i].in), &ip));
+		assert_true(ipaddr_within(&ip, &network, bits));
+		assert_true(ipaddr_parse(view_of(cases[i].out), &ip));
+		assert_false(ipaddr_within(&ip, &network, bits));
+	}
+}
+
 static void test_sockets_and_back(void **state)
 {
 	static const char *const texts[] = { "192.0.2.1", "2001:db8::1" };
@@ -113,6 +153,7 @@ int main(void)
 		cmocka_unit_test(test_text_comes_back_in_its_one_form),
 		cmocka_unit_test(test_nul_is_not_the_end),
 		cmocka_unit_test(test_mask_keeps_the_first_bits),
+		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_sockets_and_back),
 		cmocka_unit_test(test_other_families_are_no_address),
 	};

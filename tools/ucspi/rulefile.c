@@ -125,26 +125,16 @@ static void expand_network(const struct ipaddr *ip, struct rule *rule)
 /* `192.0.2.0/25`, `2001:db8::/32`; with host bits they are an error. */
 static bool parse_network(struct view address, struct rule *rule)
 {
-	struct view length = address;
-	struct view base = view_cut(&length, '/');
 	struct ipaddr ip;
-	struct ipaddr network;
-	uint64_t bits;
 
-	if (!ipaddr_parse(base, &ip) || !view_u64(length, &bits) ||
-	    bits > ipaddr_bits(&ip))
+	if (!ipaddr_parse_network(address, &ip, &rule->bits))
 		return false;
-	network = ip;
-	ipaddr_mask(&network, (unsigned)bits);
-	if (memcmp(&network.bytes, &ip.bytes, sizeof(ip.bytes)) != 0)
-		return false;
-	rule->bits = (unsigned)bits;
 	if (!ip.v6) {
 		expand_network(&ip, rule);
 		return true;
 	}
 	ipaddr_format(&rule->head, &ip);
-	rule->v6_network = bits < 128;
+	rule->v6_network = rule->bits < 128;
 	if (rule->v6_network)
 		str_appendf(&rule->head, "/%u", rule->bits);
 	return true;
