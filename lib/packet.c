@@ -98,20 +98,17 @@ static void take_descriptors(struct msghdr *msg, int *fd)
 	}
 }
 
-static enum packet_result receive(int sock, struct str *packet, int *fd,
-				  int flags)
+static enum packet_result receive_bytes(int sock, char *to, size_t size,
+					size_t *len, int *fd, int flags)
 {
 	union control control;
-	struct iovec piece;
+	struct iovec piece = { .iov_base = to, .iov_len = size };
 	struct msghdr msg = { .msg_iov = &piece, .msg_iovlen = 1 };
 	ssize_t got;
 	int waits = 0;
 
 	*fd = -1;
-	str_reset(packet);
-	str_reserve(packet, PACKET_MAX_BYTES);
-	piece.iov_base = packet->p;
-	piece.iov_len = PACKET_MAX_BYTES;
+	*len = 0;
 	msg.msg_control = control.space;
 	msg.msg_controllen = sizeof(control.space);
 	do
@@ -122,7 +119,7 @@ static enum packet_result receive(int sock, struct str *packet, int *fd,
 	if (got == -1)
 		return errno == ECONNRESET ? PACKET_EOF : PACKET_ERROR;
 	take_descriptors(&msg, fd);
-	packet->len = (size_t)got;
+	*len = (size_t)got;
 	if (got > 0 && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
 		return PACKET_OK;
 	if (*fd != -1)
@@ -134,6 +131,15 @@ static enum packet_result receive(int sock, struct str *packet, int *fd,
 	return PACKET_EOF;
 }
 
+static enum packet_result receive(int sock, struct str *packet, int *fd,
+				  int flags)
+{
+	str_reset(packet);
+	str_reserve(packet, PACKET_MAX_BYTES);
+	return receive_bytes(sock, packet->p, PACKET_MAX_BYTES, &packet->len,
+			     fd, flags);
+}
+
 enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 {
 	return receive(sock, packet, fd, 0);
@@ -142,4 +148,10 @@ enum packet_result packet_receive(int sock, struct str *packet, int *fd)
 enum packet_result packet_receive_now(int sock, struct str *packet, int *fd)
 {
 	return receive(sock, packet, fd, MSG_DONTWAIT);
+}
+
+enum packet_result packet_receive_into(int sock, char *to, size_t size,
+				       size_t *len, int *fd)
+{
+	return receive_bytes(sock, to, size, len, fd, MSG_DONTWAIT);
 }

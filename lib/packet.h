@@ -43,4 +43,11 @@ enum packet_result packet_receive(int sock, struct str *packet,
 enum packet_result packet_receive_now(int sock, struct str *packet,
 				      int *fd) MUST_USE;
 
+/*
+ * The same into `size` bytes of the caller's, without memory of its own; BAD
+ * for a longer one. *len is what came.
+ */
+enum packet_result packet_receive_into(int sock, char *to, size_t size,
+				       size_t *len, int *fd) MUST_USE;
+
 #endif

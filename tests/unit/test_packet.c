@@ -170,9 +170,42 @@ static void test_a_nonblocking_socket_says_again(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void test_into_what_the_caller_has(void **state)
+{
+	char bytes[4];
+	size_t len;
+	int before;
+	int fd;
+
+	(void)state;
+	assert_int_equal(packet_receive_into(socks[1], bytes, 4, &len, &fd),
+			 PACKET_AGAIN);
+	assert_int_equal(packet_send(socks[0], VIEW("abcd"), socks[0]),
+			 PACKET_OK);
+	assert_int_equal(packet_receive_into(socks[1], bytes, 4, &len, &fd),
+			 PACKET_OK);
+	assert_int_equal(len, 4);
+	assert_memory_equal(bytes, "abcd", 4);
+	assert_true(fd != -1 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	close(fd);
+	/* One byte too many, and its descriptor is closed. */
+	assert_int_equal(packet_send(socks[0], VIEW("abcde"), socks[0]),
+			 PACKET_OK);
+	before = open_fds();
+	assert_int_equal(packet_receive_into(socks[1], bytes, 4, &len, &fd),
+			 PACKET_BAD);
+	assert_int_equal(fd, -1);
+	assert_int_equal(open_fds(), before);
+	close(socks[0]);
+	assert_int_equal(packet_receive_into(socks[1], bytes, 4, &len, &fd),
+			 PACKET_EOF);
+	socks[0] = -1;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CASE(test_into_what_the_caller_has),
 		CASE(test_packets_keep_their_borders),
 		CASE(test_a_descriptor_travels_along_close_on_exec),
 		CASE(test_the_largest_packet_fits_and_one_more_byte_not),
