@@ -192,10 +192,10 @@ PROGS += tcprulescheck
 tcprulescheck := tools/ucspi/tcprulescheck tools/ucspi/rules
 tcprulescheck.libs := -lcdb
 PROGS += tcpserver
-ucspi_names := tools/ucspi/lookup tools/ucspi/option tools/ucspi/peer
-tcpserver := tools/ucspi/tcpserver tools/ucspi/options tools/ucspi/listen \
-	tools/ucspi/status tools/ucspi/child tools/ucspi/visitor \
-	tools/ucspi/rules $(ucspi_names)
+ucspi_names := $(addprefix tools/ucspi/,lookup nobody option peer)
+tcpserver := $(addprefix tools/ucspi/,tcpserver announcer chains child crowd \
+	fronts limits listen netlist options proxy rules status visitor) \
+	$(ucspi_names)
 tcpserver.libs := -lcdb
 PROGS += tcpclient
 tcpclient := tools/ucspi/tcpclient tools/ucspi/clientoptions \
@@ -307,6 +307,9 @@ fuzz_death := tools/daemontools/death tools/daemontools/service
 test_script := tools/daemontools/script
 fuzz_script := tools/daemontools/script
 test_rulefile := tools/ucspi/rulefile tools/ucspi/rules
+test_crowd := tools/ucspi/crowd tools/ucspi/chains
+test_proxy := tools/ucspi/proxy
+fuzz_proxy := tools/ucspi/proxy
 test_ident := tools/ucspi/ident tools/ucspi/dial
 fuzz_addrlist := tools/inject/compose tools/inject/config
 test_reader := tools/inject/reader

@@ -8,15 +8,14 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/home.h"
-#include "lib/ids.h"
 #include "lib/in.h"
 #include "lib/spawn.h"
+#include "tools/ucspi/nobody.h"
 
 #define ARGS_MAX 16
 #define ANSWER_MAX_BYTES 512
 #define NAME_TIMEOUT_MS 60000 /* service and host, at start */
 #define ROOM_BYTES (64 << 20) /* for the system's libraries */
-#define NOBODY 65534
 
 /* A running tcplookup. */
 struct asking {
@@ -25,23 +24,6 @@ struct asking {
 	char space[1024];
 	struct in in;
 };
-
-/* Nobody's own uid: qmaild, and failing that one that owns nothing. */
-static void find_identity(struct spawn *s)
-{
-	struct ids ids = { 0 };
-	int home = home_open();
-
-	s->change_ids = true;
-	if (home == -1 || ids_load(&ids, home) == -1 ||
-	    ids_user(&ids, "qmaild", &s->uid, &s->gid) == -1 || s->uid == 0) {
-		s->uid = NOBODY;
-		s->gid = NOBODY;
-	}
-	ids_free(&ids);
-	if (home != -1)
-		close(home);
-}
 
 static bool start(struct asking *a, const char **argv, int timeout_ms)
 {
@@ -61,8 +43,9 @@ static bool start(struct asking *a, const char **argv, int timeout_ms)
 	spawn_fd(&s, null, STDIN_FILENO);
 	spawn_fd(&s, ends[1], STDOUT_FILENO);
 	spawn_fd(&s, STDERR_FILENO, STDERR_FILENO);
-	if (geteuid() == 0)
-		find_identity(&s);
+	s.change_ids = geteuid() == 0;
+	if (s.change_ids)
+		nobody_find(&s.uid, &s.gid);
 	a->pid = spawn_start(&s);
 	if (a->pid == -1)
 		warn_errno("warning: unable to fork for %s", argv[0]);

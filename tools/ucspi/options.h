@@ -8,13 +8,19 @@
 
 #include <sys/types.h>
 
+#include "tools/ucspi/netlist.h"
 #include "tools/ucspi/option.h"
 
 struct options {
 	struct common_options common;
-	unsigned limit;    /* -c: connections at a time */
-	unsigned backlog;  /* -b */
-	const char *rules; /* -x; NULL: none */
+	unsigned limit;         /* -c: connections at a time */
+	unsigned per_address;   /* -C: 0: any number */
+	unsigned per_network;   /* -M: the same */
+	unsigned network_bits;  /* what a network is, for -M and MAXCONNC */
+	unsigned network_bits6; /* in IPv6 */
+	unsigned backlog;       /* -b */
+	struct netlist proxies; /* -F */
+	const char *rules;      /* -x; NULL: none */
 	bool rules_optional;
 	bool keep_ip_options;
 	bool paranoid;

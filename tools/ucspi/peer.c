@@ -2,22 +2,47 @@
 
 #include <errno.h>
 
-int peer_open(struct peer *peer, int fd, const struct sockaddr *remote)
+void peer_set_local(struct peer *peer, const struct ipaddr *ip, unsigned port)
+{
+	str_reset(&peer->local_ip);
+	ipaddr_format(&peer->local_ip, ip);
+	peer->names.local_port = port;
+}
+
+void peer_set_remote(struct peer *peer, const struct ipaddr *ip, unsigned port)
+{
+	str_reset(&peer->remote_ip);
+	ipaddr_format(&peer->remote_ip, ip);
+	peer->names.remote_port = port;
+}
+
+int peer_open_local(struct peer *peer, int fd)
 {
 	struct sockaddr_storage local;
 	socklen_t len = sizeof(local);
 	struct ipaddr ip;
+	unsigned port;
 
 	if (getsockname(fd, (struct sockaddr *)&local, &len) == -1)
 		return -1;
 	errno = EAFNOSUPPORT;
-	if (!ipaddr_from_socket((struct sockaddr *)&local, &ip,
-				&peer->names.local_port))
+	if (!ipaddr_from_socket((struct sockaddr *)&local, &ip, &port))
 		return -1;
-	ipaddr_format(&peer->local_ip, &ip);
-	if (!ipaddr_from_socket(remote, &ip, &peer->names.remote_port))
+	peer_set_local(peer, &ip, port);
+	return 0;
+}
+
+int peer_open(struct peer *peer, int fd, const struct sockaddr *remote)
+{
+	struct ipaddr ip;
+	unsigned port;
+
+	if (peer_open_local(peer, fd) == -1)
 		return -1;
-	ipaddr_format(&peer->remote_ip, &ip);
+	errno = EAFNOSUPPORT;
+	if (!ipaddr_from_socket(remote, &ip, &port))
+		return -1;
+	peer_set_remote(peer, &ip, port);
 	return 0;
 }
 
@@ -62,6 +87,22 @@ void peer_environment(const struct peer *peer, struct environment *env)
 	set_port(env, "TCPREMOTEPORT", names->remote_port);
 	set_known(env, "TCPREMOTEHOST", str_view(&names->remote_host));
 	set_known(env, "TCPREMOTEINFO", str_view(&names->info));
+}
+
+void peer_proxy_environment(const struct ipaddr *ip, unsigned port,
+			    struct environment *env)
+{
+	struct str text = { 0 };
+
+	if (!ip) {
+		environment_unset(env, "PROXYIP");
+		environment_unset(env, "PROXYPORT");
+		return;
+	}
+	ipaddr_format(&text, ip);
+	environment_set(env, "PROXYIP", str_view(&text));
+	set_port(env, "PROXYPORT", port);
+	str_free(&text);
 }
 
 void peer_free(struct peer *peer)

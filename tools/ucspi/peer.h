@@ -26,6 +26,10 @@ struct peer {
 /* The addresses of the connection fd. -1 with errno. */
 int peer_open(struct peer *peer, int fd,
 	      const struct sockaddr *remote) MUST_USE;
+/* Each end alone: ours from the socket, or either as somebody says. */
+int peer_open_local(struct peer *peer, int fd) MUST_USE;
+void peer_set_local(struct peer *peer, const struct ipaddr *ip, unsigned port);
+void peer_set_remote(struct peer *peer, const struct ipaddr *ip, unsigned port);
 /*
  * Look up the names that are wanted, which may take time. local_host is our
  * own, where it is known; it is looked up when that is NULL.
@@ -33,6 +37,9 @@ int peer_open(struct peer *peer, int fd,
 void peer_ask(struct peer *peer, const char *local_host);
 /* PROTO, TCPLOCALIP and the others. What is unknown is unset. */
 void peer_environment(const struct peer *peer, struct environment *env);
+/* PROXYIP and PROXYPORT; ip NULL: there is no proxy. */
+void peer_proxy_environment(const struct ipaddr *ip, unsigned port,
+			    struct environment *env);
 void peer_free(struct peer *peer);
 
 #endif

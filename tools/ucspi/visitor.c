@@ -11,13 +11,14 @@
 
 static void set_socket_options(const struct visitor *v)
 {
+	const int fd = v->caller->fd;
 	const int yes = 1;
 
 	/* Neither is worth a connection: UNIX sockets in tests lack both. */
 	if (!v->o->keep_ip_options)
-		(void)setsockopt(v->fd, IPPROTO_IP, IP_OPTIONS, NULL, 0);
+		(void)setsockopt(fd, IPPROTO_IP, IP_OPTIONS, NULL, 0);
 	if (v->o->common.no_delay)
-		(void)setsockopt(v->fd, IPPROTO_TCP, TCP_NODELAY, &yes,
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes,
 				 sizeof(yes));
 }
 
@@ -48,6 +49,17 @@ static struct view or_unknown(const struct str *s)
 	return s->len ? str_view(s) : (struct view){ 0 };
 }
 
+static void set_variables(struct visitor *v)
+{
+	const struct caller *caller = v->caller;
+
+	peer_environment(&v->peer, &v->env);
+	if (v->o->proxies.count)
+		peer_proxy_environment(caller->is_announced ? &caller->proxy_ip
+							    : NULL,
+				       caller->proxy_port, &v->env);
+}
+
 enum visitor_verdict visitor_judge(struct visitor *v)
 {
 	const struct rules_peer peer = {
@@ -60,7 +72,7 @@ enum visitor_verdict visitor_judge(struct visitor *v)
 	struct str data = { 0 };
 	struct cdbmap map;
 
-	peer_environment(&v->peer, &v->env);
+	set_variables(v);
 	if (!v->o->rules)
 		return VISITOR_ALLOWED;
 	if (cdbmap_open(&map, AT_FDCWD, v->o->rules) == -1)
@@ -98,31 +110,52 @@ static const char *loggable(struct str *to, const struct str *from)
 	return str_c(to);
 }
 
-void visitor_say(struct visitor *v, pid_t pid, bool allow)
+static void say(struct visitor *v, const char *what, pid_t pid, const char *why)
 {
 	struct str local = { 0 };
 	struct str remote = { 0 };
 	struct str info = { 0 };
 
 	if (v->o->common.verbosity >= VERBOSE)
-		warn("%s %ld %s:%s:%u %s:%s:%s:%u", allow ? "ok" : "deny",
-		     (long)pid, loggable(&local, &v->peer.names.local_host),
+		warn("%s %ld %s:%s:%u %s:%s:%s:%u%s%s", what, (long)pid,
+		     loggable(&local, &v->peer.names.local_host),
 		     str_c(&v->peer.local_ip), v->peer.names.local_port,
 		     loggable(&remote, &v->peer.names.remote_host),
 		     str_c(&v->peer.remote_ip),
 		     loggable(&info, &v->peer.names.info),
-		     v->peer.names.remote_port);
+		     v->peer.names.remote_port, *why ? " " : "", why);
 	str_free(&local);
 	str_free(&remote);
 	str_free(&info);
 }
 
-int visitor_open(struct visitor *v, const struct options *o, int fd,
-		 const struct sockaddr *remote)
+void visitor_say_ok(struct visitor *v, pid_t pid)
 {
-	*v = (struct visitor){ .o = o, .fd = fd };
+	say(v, "ok", pid, "");
+}
+
+void visitor_say_deny(struct visitor *v, pid_t pid, const char *why)
+{
+	say(v, "deny", pid, why);
+}
+
+static int set_addresses(struct visitor *v)
+{
+	const struct caller *caller = v->caller;
+
+	peer_set_remote(&v->peer, &caller->ip, caller->port);
+	if (!caller->is_announced)
+		return peer_open_local(&v->peer, caller->fd);
+	peer_set_local(&v->peer, &caller->local_ip, caller->local_port);
+	return 0;
+}
+
+int visitor_open(struct visitor *v, const struct options *o,
+		 const struct caller *caller)
+{
+	*v = (struct visitor){ .o = o, .caller = caller };
 	environment_begin(&v->env);
-	if (peer_open(&v->peer, fd, remote) == -1)
+	if (set_addresses(v) == -1)
 		return -1;
 	set_socket_options(v);
 	return 0;

@@ -6,7 +6,7 @@
  *
  *	struct visitor v;
  *
- *	if (visitor_open(&v, &options, fd, remote) == 0) {
+ *	if (visitor_open(&v, &options, &caller) == 0) {
  *		visitor_ask(&v);
  *		if (visitor_judge(&v) == VISITOR_ALLOWED)
  *			...run the program; environ is its environment
@@ -16,16 +16,16 @@
  * Nothing here ends the process, but for want of memory (lib/memory.h).
  */
 
-#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "lib/environment.h"
+#include "tools/ucspi/caller.h"
 #include "tools/ucspi/options.h"
 #include "tools/ucspi/peer.h"
 
 struct visitor {
 	const struct options *o;
-	int fd;
+	const struct caller *caller;
 	struct peer peer;
 	struct environment env;
 };
@@ -40,15 +40,19 @@ enum visitor_verdict {
  * Addresses, socket options. environ is ours from here to visitor_free(),
  * which is due after a failure, too. -1 with errno.
  */
-int visitor_open(struct visitor *v, const struct options *o, int fd,
-		 const struct sockaddr *remote) MUST_USE;
+int visitor_open(struct visitor *v, const struct options *o,
+		 const struct caller *caller) MUST_USE;
 /* Names, as far as they are wanted: that may take time. */
 void visitor_ask(struct visitor *v);
 enum visitor_verdict visitor_judge(struct visitor *v) MUST_USE;
 void visitor_free(struct visitor *v);
 
-/* Two lines for the log, where it is verbose. pid serves the connection. */
+/*
+ * Two lines for the log, where it is verbose. pid serves the connection, or
+ * is 0 when no process ever did; why says what denies it, if not the rules.
+ */
 void visitor_say_came(struct visitor *v, pid_t pid);
-void visitor_say(struct visitor *v, pid_t pid, bool allow);
+void visitor_say_ok(struct visitor *v, pid_t pid);
+void visitor_say_deny(struct visitor *v, pid_t pid, const char *why);
 
 #endif
