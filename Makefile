@@ -165,7 +165,7 @@ PROGS += svscanboot svscan supervise svc svok svstat multilog setuidgid \
 	tai64n tai64nlocal
 svscanboot := $(addprefix tools/daemontools/,svscanboot run service)
 svscan := $(addprefix tools/daemontools/,svscan scan service run)
-supervise := $(addprefix tools/daemontools/,supervise death machine service)
+supervise := $(addprefix tools/daemontools/,supervise death keep machine service)
 svc := $(addprefix tools/daemontools/,svc service)
 svok := $(addprefix tools/daemontools/,svok service)
 svstat := $(addprefix tools/daemontools/,svstat death service)
@@ -194,7 +194,7 @@ tcprulescheck.libs := -lcdb
 PROGS += tcpserver
 ucspi_names := $(addprefix tools/ucspi/,lookup nobody option peer)
 tcpserver := $(addprefix tools/ucspi/,tcpserver announcer chains child crowd \
-	fronts limits listen netlist options proxy rules status visitor) \
+	deposit fronts inherited limits listen netlist options proxy rules status visitor) \
 	$(ucspi_names)
 tcpserver.libs := -lcdb
 PROGS += tcpclient

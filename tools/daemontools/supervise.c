@@ -24,6 +24,7 @@
 #include "lib/polls.h"
 #include "lib/sig.h"
 #include "tools/daemontools/death.h"
+#include "tools/daemontools/keep.h"
 #include "tools/daemontools/machine.h"
 #include "tools/daemontools/service.h"
 
@@ -39,6 +40,7 @@ struct supervise {
 	int death;
 	int signal_fd;
 	int control_fd;
+	struct keep keep;
 };
 
 /* ---- the directory supervise/ ---- */
@@ -177,6 +179,7 @@ static void reap(struct supervise *s)
 		s->status.paused = false;
 		s->has_died = true;
 		s->death = status;
+		keep_died(&s->keep, WIFSIGNALED(status));
 		change(s, MACHINE_DIED);
 		write_status(s);
 	}
@@ -249,6 +252,12 @@ static void read_commands(struct supervise *s)
 
 /* ---- the loop ---- */
 
+/* Nothing runs, and nothing will: nobody will ask for the socket. */
+static bool is_over(const struct supervise *s)
+{
+	return s->state == MACHINE_DOWN || s->state == MACHINE_GONE;
+}
+
 static bool is_due(const struct supervise *s)
 {
 	return s->state == MACHINE_DUE || s->state == MACHINE_DUE_ONCE;
@@ -267,13 +276,15 @@ static int64_t deadline(const struct supervise *s)
 
 static void wait_for_something(struct supervise *s, struct polls *polls)
 {
+	int64_t until = deadline(s);
 	size_t control;
 	size_t signals;
 
 	polls_reset(polls);
 	control = polls_add(polls, s->control_fd, POLLIN);
 	signals = polls_add(polls, s->signal_fd, POLLIN);
-	if (polls_wait(polls, deadline(s)) == -1) {
+	keep_prepare(&s->keep, polls, &until);
+	if (polls_wait(polls, until) == -1) {
 		warn_errno("warning: unable to wait, pausing");
 		sleep(1);
 		return;
@@ -282,8 +293,11 @@ static void wait_for_something(struct supervise *s, struct polls *polls)
 		while (sig_next(s->signal_fd))
 			;
 	reap(s);
+	keep_act(&s->keep, polls, (pid_t)s->status.pid);
 	if (polls_ready(polls, control))
 		read_commands(s);
+	if (is_over(s))
+		keep_drop(&s->keep);
 }
 
 static void prepare(struct supervise *s)
@@ -337,6 +351,7 @@ int main(int argc, char **argv)
 		die(EXIT_REJECT, "usage: supervise dir");
 	s.dir = argv[1];
 	prepare(&s);
+	keep_open(&s.keep, s.dir);
 	announce(&s);
 	while (s.state != MACHINE_GONE) {
 		if (is_due(&s) && clock_mono_ms() >= s.may_start_ms)

@@ -6,6 +6,8 @@
 
 #include "lib/die.h"
 #include "lib/ipaddr.h"
+#include "tools/ucspi/deposit.h"
+#include "tools/ucspi/inherited.h"
 #include "tools/ucspi/lookup.h"
 
 /* What is bound. */
@@ -111,13 +113,61 @@ static unsigned bound_port(const struct options *o, int fd)
 	return port;
 }
 
+/* -1 when nobody gave us any. */
+static int take_inherited(const struct options *o, unsigned port)
+{
+	int fd;
+	int count = inherited_take(port, &fd);
+
+	if (count == -1 || fd != -1)
+		return fd;
+	if (o->common.verbosity >= ERRORS)
+		warn("fatal: none of %d inherited sockets listens at port %s",
+		     count, o->port);
+	_exit(EXIT_RETRY);
+}
+
+/* What a kept socket is for. */
+static void make_key(struct str *key, const struct place *place)
+{
+	if (place->both)
+		str_append(key, VIEW("0"));
+	else
+		ipaddr_format(key, &place->ip);
+	str_appendf(key, " %u", place->port);
+}
+
+/* The one that supervise has kept, or a new one, which it keeps then. */
+static int take_kept(const struct options *o, struct place *place)
+{
+	struct deposit deposit;
+	struct str key = { 0 };
+	int fd;
+
+	make_key(&key, place);
+	deposit_open(&deposit);
+	fd = deposit_take(&deposit, str_view(&key));
+	if (fd == -1) {
+		fd = open_place(o, place);
+		if (listen(fd, (int)o->backlog) == -1)
+			cannot(o, "listen");
+		deposit_leave(&deposit, str_view(&key), fd);
+	}
+	deposit_close(&deposit);
+	str_free(&key);
+	return fd;
+}
+
 int listen_open(const struct options *o, unsigned *port)
 {
 	struct place place = { .port = find_port(o) };
-	int fd;
+	int fd = take_inherited(o, place.port);
 
-	find_host(o, &place);
-	fd = open_place(o, &place);
+	if (fd == -1) {
+		find_host(o, &place);
+		fd = take_kept(o, &place);
+	}
+	/* The backlog may have changed; this is all that it takes. */
 	if (listen(fd, (int)o->backlog) == -1)
 		cannot(o, "listen");
 	*port = bound_port(o, fd);
