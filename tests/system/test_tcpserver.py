@@ -482,3 +482,101 @@ def test_a_slow_name_service_does_not_hold_the_connection(named):
     env = named("echo 'h Known.Example'; exec sleep 60", "-t1").environment()
     assert env["TCPREMOTEHOST"] == "known.example"
     assert "TCPLOCALHOST" not in env
+
+
+# ---- rules, as tcpserver follows them ----
+
+
+@pytest.mark.parametrize("answer, want", [
+    ("i joe\\nh mail.example.org\\n", "joe at the address"),
+    ("i ann\\nh mail.example.org\\n", "ann at the name"),
+    ("i bob\\nh Mail.Example.ORG\\n", "the name"),
+    ("h www.example.org\\n", "the domain"),
+    ("h www.example.com\\n", "any name"),
+    ("", "no name"),
+])
+def test_rules_for_users_and_names(bin, named, tmp_path, answer, want):
+    compile_rules(bin / "tcprules", tmp_path / "cdb", """\
+joe@127.0.0.1:allow,RULE="joe at the address"
+ann@=mail.example.org:allow,RULE="ann at the name"
+=mail.example.org:allow,RULE="the name"
+=.example.org:allow,RULE="the domain"
+=:allow,RULE="any name"
+:allow,RULE="no name"
+""")
+    server = named(f"printf '{answer}'", "-l0", "-x", tmp_path / "cdb",
+                   run=("printenv", "RULE"))
+    assert server.talk().decode() == want + "\n"
+
+
+@pytest.mark.parametrize("source, want", [
+    ("127.0.0.1", "10"), ("127.64.0.1", "none"), ("127.63.255.254", "10"),
+    ("127.0.7.9", "24"), ("127.0.7.8", "32"), ("::1", "v6"),
+])
+def test_rules_for_networks(bin, serve, tmp_path, source, want):
+    compile_rules(bin / "tcprules", tmp_path / "cdb", """\
+127.0.0.0/10:allow,RULE="10"
+127.0.7.0/24:allow,RULE="24"
+127.0.7.8/32:allow,RULE="32"
+::/64:allow,RULE="v6"
+:allow,RULE="none"
+""")
+    server = serve(bin / "tcpserver", "-HRl0", "-x", tmp_path / "cdb", host="0",
+                   run=("printenv", "RULE"))
+    assert server.talk(source=source).decode() == want + "\n"
+
+
+def test_replaced_rules_count_at_once(bin, serve, tmp_path):
+    cdb = tmp_path / "cdb"
+    compile_rules(bin / "tcprules", cdb, ':allow,RULE="1"\n')
+    server = serve(bin / "tcpserver", "-HRl0", "-x", cdb, run=("printenv", "RULE"))
+    assert server.talk() == b"1\n"
+    compile_rules(bin / "tcprules", cdb, ':allow,RULE="2"\n')
+    assert server.talk() == b"2\n"
+    # An error leaves what is there; then somebody damages it, then it is gone.
+    assert compile_rules(bin / "tcprules", cdb, ":deny\nx:y\n").returncode == 100
+    assert server.talk() == b"2\n"
+    cdb.write_bytes(b"x" * 2048)
+    assert server.talk() == b""
+    server.wait_line("dropping connection, unable to read .*cdb: Protocol error")
+    cdb.unlink()
+    assert server.talk() == b""
+    server.wait_line("dropping connection, unable to read .*cdb: No such file")
+    compile_rules(bin / "tcprules", cdb, ":deny\n")
+    assert server.talk() == b""
+    server.wait_line("deny ")
+    compile_rules(bin / "tcprules", cdb, ':allow,RULE="3"\n')
+    assert server.talk() == b"3\n"
+
+
+# ---- the manual ----
+
+
+def manual():
+    page = pathlib.Path(__file__).resolve().parents[2] / "tools/ucspi/tcpserver.1"
+    return page.read_text()
+
+
+def test_the_manual_has_the_options_of_the_program(bin):
+    usage = subprocess.run([bin / "tcpserver"], capture_output=True, text=True).stderr
+    flags = re.search(r"\[ -(\w+) \]", usage).group(1)
+    values = re.findall(r"\[ -(\w) ", usage.replace(f"[ -{flags} ]", ""))
+    listed = re.findall(r"^\.It Fl (\w)", manual(), re.M)
+    assert sorted(listed) == sorted(flags) + sorted(values) or \
+        sorted(listed) == sorted([*flags, *values])
+    for option in sorted(listed):
+        value = {"C": "1", "M": "1", "F": "::1", "b": "1", "c": "1", "g": "1", "u": "1",
+                 "t": "1"}.get(option, "x") if option in values else ""
+        # So it gets as far as the port.
+        done = subprocess.run([bin / "tcpserver", f"-{option}{value}", "127.0.0.1", "no-such-port",
+                               "true"], capture_output=True, env={**os.environ, "UID": "1",
+                                                                  "GID": "1"}, timeout=20)
+        assert done.returncode == 111, option
+
+
+def test_every_variable_of_the_manual_has_a_test():
+    here = pathlib.Path(__file__).resolve().parent
+    tests = "".join(path.read_text() for path in here.glob("test_tcpserver*.py"))
+    names = set(re.findall(r"\.(?:It )?Ev \$?(\w+)", manual())) - {"PATH"}
+    assert len(names) > 15
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", tests)] == []
