@@ -12,7 +12,8 @@
  *
  *	KEEP_TAKE key         the answer is KEEP_HERE with the socket, or
  *	                      KEEP_NONE: then one for another key is closed
- *	KEEP_LEAVE key, fd    keep this one; no answer
+ *	KEEP_LEAVE key, fd    keep this one; the answer is KEEP_HERE, or
+ *	                      KEEP_NONE when it is no listening socket
  */
 
 #define KEEP_SOCKET "supervise/keep"

@@ -325,24 +325,27 @@ def ask(key):
     data, fds, _, _ = socket.recv_fds(s, 100, 4)
     for fd in fds: os.close(fd)
     return data, len(fds)
+def leave(packet, fds=()):
+    say(packet, fds)
+    return s.recv(100)
 begin()
 assert ask(b"a") == (b"n", 0)
-say(b"la", [mine.fileno()])
+assert leave(b"la", [mine.fileno()]) == b"h"
 assert ask(b"a") == (b"h", 1)
 assert ask(b"") == (b"n", 0)
 assert ask(b"a") == (b"n", 0)
-say(b"l" + b"k" * 127, [mine.fileno()])
+assert leave(b"l" + b"k" * 127, [mine.fileno()]) == b"h"
 assert ask(b"k" * 127) == (b"h", 1)
-say(b"lb")
-say(b"lc", [0])
-say(b"ld", [mine.fileno()] * 3)
-say(b"zz", [mine.fileno()])
-begin()
-assert ask(b"k" * 127)[0] == b"n"
-say(b"l" + b"k" * 500, [mine.fileno()])
-begin()
+assert leave(b"lb") == b"n"
+assert leave(b"lc", [0]) == b"n"
+assert ask(b"k" * 127) == (b"h", 1)
+assert leave(b"ld", [mine.fileno()] * 3) == b"h"
+assert ask(b"d") == (b"h", 1)
+for bad in b"zz", b"l" + b"k" * 500:
+    assert leave(bad, [mine.fileno()]) == b""
+    begin()
 for _ in range(1000):
-    say(b"le", [mine.fileno()])
+    assert leave(b"le", [mine.fileno()]) == b"h"
 assert ask(b"e") == (b"h", 1)
 mine.close()
 print("all said", flush=True)

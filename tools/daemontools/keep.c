@@ -54,17 +54,19 @@ static bool is_kept(const struct keep *keep, struct view key)
 	       view_eq(view_make(keep->key, keep->key_len), key);
 }
 
+static void answer(struct keep *keep, char letter, int fd)
+{
+	if (packet_send(keep->conn_fd, view_make(&letter, 1), fd) != PACKET_OK)
+		close_it(&keep->conn_fd);
+}
+
 static void hand_out(struct keep *keep, struct view key)
 {
-	static const char here = KEEP_HERE;
-	static const char none = KEEP_NONE;
 	bool kept = is_kept(keep, key);
 
 	if (!kept)
 		keep_drop(keep);
-	if (packet_send(keep->conn_fd, view_make(kept ? &here : &none, 1),
-			keep->kept_fd) != PACKET_OK)
-		close_it(&keep->conn_fd);
+	answer(keep, kept ? KEEP_HERE : KEEP_NONE, keep->kept_fd);
 }
 
 static bool is_listening(int fd)
@@ -80,12 +82,14 @@ static void take_in(struct keep *keep, struct view key, int fd)
 {
 	if (fd == -1 || !is_listening(fd)) {
 		close_it(&fd);
+		answer(keep, KEEP_NONE, -1);
 		return;
 	}
 	keep_drop(keep);
 	keep->kept_fd = fd;
 	keep->key_len = key.len;
 	memcpy(keep->key, key.p, key.len);
+	answer(keep, KEEP_HERE, -1);
 }
 
 static void obey(struct keep *keep, struct view packet, int fd)
@@ -98,9 +102,11 @@ static void obey(struct keep *keep, struct view packet, int fd)
 		take_in(keep, key, fd);
 		return;
 	}
+	close_it(&fd);
 	if (packet.p[0] == KEEP_TAKE)
 		hand_out(keep, key);
-	close_it(&fd);
+	else
+		close_it(&keep->conn_fd);
 }
 
 /* One packet a turn: nobody keeps us from our work. */

@@ -58,29 +58,43 @@ static bool say(struct deposit *deposit, char letter, struct view key, int fd)
 	return sent;
 }
 
-int deposit_take(struct deposit *deposit, struct view key)
+/* What supervise answers; 0, and it is never asked again, if it does not. */
+static char hear(struct deposit *deposit, int *fd)
 {
 	char letter;
 	size_t len;
+
+	if (ready_wait(deposit->sock, POLLIN, ANSWER_TIMEOUT_MS, 0) == 0 &&
+	    packet_receive_into(deposit->sock, &letter, 1, &len, fd) ==
+		    PACKET_OK)
+		return letter;
+	*fd = -1;
+	deposit_close(deposit);
+	return 0;
+}
+
+int deposit_take(struct deposit *deposit, struct view key)
+{
 	int fd;
 
-	if (deposit->sock == -1 || !say(deposit, KEEP_TAKE, key, -1) ||
-	    ready_wait(deposit->sock, POLLIN, ANSWER_TIMEOUT_MS, 0) == -1 ||
-	    packet_receive_into(deposit->sock, &letter, 1, &len, &fd) !=
-		    PACKET_OK)
+	if (deposit->sock == -1 || !say(deposit, KEEP_TAKE, key, -1))
 		return -1;
-	if (letter == KEEP_HERE)
+	if (hear(deposit, &fd) == KEEP_HERE)
 		return fd;
 	if (fd != -1)
 		close(fd);
 	return -1;
 }
 
+/* Once it is answered it is kept, even if we are killed right then. */
 void deposit_leave(struct deposit *deposit, struct view key, int fd)
 {
-	if (deposit->sock != -1 && !say(deposit, KEEP_LEAVE, key, fd)) {
-		/* Then the next one binds, as ever. */
-	}
+	int none;
+
+	if (deposit->sock == -1 || !say(deposit, KEEP_LEAVE, key, fd))
+		return; /* the next one binds, as ever */
+	if (hear(deposit, &none) && none != -1)
+		close(none);
 }
 
 void deposit_close(struct deposit *deposit)
