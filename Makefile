@@ -489,7 +489,8 @@ soak: all
 # System tests on sanitizer builds: all but those that starve a program of
 # descriptors or memory, or break its calls, before its libraries are loaded.
 SANITIZED := main_path security smtpd pop3 lspawn local remote inject send \
-	start queue vpopmail tcpserver ucspi_tools rblsmtpd daemontools
+	start queue vpopmail tcpserver tcpserver_limits tcpserver_proxy \
+	tcpserver_restart ucspi_tools rblsmtpd mx line_programs daemontools
 sanitized:
 	$(MAKE) SAN=1 all
 	ASAN_OPTIONS=detect_leaks=0 VALIJA_BIN=$(CURDIR)/build-san/bin \
