@@ -14,6 +14,9 @@ LOG = "test_daemontools_multilog.py::"
 SUPERVISE = "test_daemontools_supervise.py::"
 SCAN = "test_daemontools_svscan.py::"
 SERVER = "test_tcpserver.py::"
+LIMITS = "test_tcpserver_limits.py::"
+PROXY = "test_tcpserver_proxy.py::"
+RESTART = "test_tcpserver_restart.py::"
 UCSPI = "test_ucspi_tools.py::"
 CONF = "test_service_conf.py::"
 RANDOM_LOG = "differential/test_multilog_random.py::"
@@ -183,7 +186,17 @@ COVERED = {
             "PROTO TCPLOCALIP TCPLOCALPORT TCPLOCALHOST TCPREMOTEIP TCPREMOTEPORT").split()},
         "$TCPREMOTEHOST": SERVER + "test_names_are_looked_up_for_the_child",
         "$TCPREMOTEINFO": SERVER + "test_ident_is_asked_and_kept_out_of_the_log",
+        **{f"${name}": LIMITS + "test_rules_limit_with_the_names_of_the_patch" for name in (
+            "DIEMSG MAXCONNC MAXCONNIP").split()},
+        "$MAXLOAD": LIMITS + "test_MAXLOAD_refuses_while_the_machine_is_busy",
+        **{f"${name}": RESTART + "activated" for name in (
+            "LISTEN_FDNAMES LISTEN_FDS LISTEN_PID").split()},
+        "$PROXYIP": PROXY + "test_the_announced_client_is_the_client",
+        "$PROXYPORT": PROXY + "test_the_announced_client_is_the_client",
         "-1": TABLES + "Server",
+        "-C": LIMITS + "test_C_limits_one_address",
+        "-F": PROXY + "test_networks_may_be_several_and_ipv6",
+        "-M": LIMITS + "test_M_says_how_large_a_network_is",
         **{f"-{letter}": OPTION for letter in "dDoqQRv"},
         **{f"-{letter}": NAMES + "test_tcpserver_finds_the_names_and_follows_the_rules_of_the_original"
            for letter in "hHlpPrtx"},
