@@ -178,6 +178,7 @@ def test_a_null_exchanger_among_others_is_none(world):
     ("far.test", "wrong id"),  # nothing else comes: two tries of five seconds
 ])
 def test_what_dns_cannot_say_is_for_now(world, name, way):
+    """IM7: records cut short, names in a circle, bytes that mean nothing."""
     world.names("far.test MX 10 one.test", "one.test A " + ip(1))
     world.dns.behave(name, way)
     assert world.send() == TROUBLE

@@ -15,6 +15,7 @@ import pytest
 
 import processes
 from tcpservers import DEBIAN, compile_rules, cpu_seconds, serve  # noqa: F401
+from waiting import wait_for
 
 RULES = """\
 # relay clients

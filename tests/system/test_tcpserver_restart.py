@@ -391,6 +391,8 @@ def test_a_supervise_that_does_not_answer_is_not_waited_for(bin, keeper):
     write_script(service.dir / "run", f"kill -STOP {service.supervise.pid}\n{service.script()}")
     service.svc("-k")
     try:
+        wait_for(lambda: processes.status(service.supervise.pid)["State"].startswith("T"),
+                 what="supervise to stop")
         service.talk_until(lambda said: said)
     finally:
         service.supervise.send_signal(signal.SIGCONT)

@@ -353,6 +353,7 @@ static void test_every_beginning_of_an_answer_is_no_answer(void **state)
 	done(&a);
 }
 
+/* IM7 */
 static void test_damaged_data_is_a_failure(void **state)
 {
 	static const struct {

@@ -65,7 +65,12 @@ ELSEWHERE = {
     ("multilog", "#!/bin/sh"): "differential/test_howto.py::test_services_of_2003_run_as_typed",
     ("setuidgid", "setuidgid qmaill"): "differential/test_howto.py::test_services_of_2003_run_as_typed",
     ("setuidgid", "setuidgid :"): "test_daemontools.py::test_setuidgid_takes_numbers",
-    ("tcpserver", "exec"): "differential/test_howto.py::test_services_of_2003_run_as_typed",
+    ("rblsmtpd", "tcpserver"): "test_rblsmtpd.py::test_behind_tcpserver",
+    ("rblsmtpd", "192.0.2.:"): "test_rblsmtpd.py::test_behind_tcpserver",
+    ("rblsmtpd", "rblsmtpd: "): "test_rblsmtpd.py::test_C_lets_through_and_c_defers_when_dns_fails",
+    ("tcpserver", "exec env"): "test_tcpserver_proxy.py::"
+                               "test_limits_are_those_of_the_announced_client",
+    ("tcpserver", "exec tcpserver"): "differential/test_howto.py::test_services_of_2003_run_as_typed",
     ("readproctitle", "svscan"): "test_daemontools.py::test_readproctitle_shows_the_last_bytes",
     ("svscan", "ln"): "test_daemontools_svscan.py::test_a_new_directory_is_found_within_five_seconds",
     ("svscan", "cd"): "test_daemontools_svscan.py::test_a_service_that_is_gone_is_forgotten",
