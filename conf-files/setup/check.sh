@@ -16,8 +16,8 @@ public_copy() {
 	echo "$copy"
 }
 
-# The system tests in parts that take about as long: those of single tools and
-# those of houses, each in two; `tools` and `houses` are both of them. As
+# The system tests in parts that take about as long: those of single tools in
+# two, those of houses in three; `tools` and `houses` are all of them. As
 # arguments for pytest.
 test_part() {
 	local file part
@@ -26,7 +26,8 @@ test_part() {
 		differential/* | test_daemontools* | test_rblsmtpd*) part=tools1 ;;
 		test_service* | test_tcpserver* | test_ucspi* | test_vpopmail*) part=tools2 ;;
 		test_[a-o]*) part=houses1 ;;
-		*) part=houses2 ;;
+		test_[p-r]*) part=houses2 ;;
+		*) part=houses3 ;;
 		esac
 		case $part in "$1"*) echo "$file" ;; esac
 	done
@@ -142,7 +143,7 @@ setup_check() {
 	step "manual pages are there and well-formed"
 	if [ "$(id -u)" -eq 0 ]; then
 		for who in root nobody; do
-			for part in houses1 houses2 tools1 tools2; do
+			for part in houses3 houses1 houses2 tools2 tools1; do
 				parts="$parts test_as_$who:$part"
 			done
 		done
