@@ -188,6 +188,30 @@ def test_it_waits_for_free_descriptors(keeper, bin, svscan):
         wait_for(lambda: is_up(top / f"s{n}/log"), 15, "all services")
 
 
+def test_it_waits_for_memory(keeper, bin, svscan):
+    """Nothing that is started under it has any then."""
+    top = keeper.dir / "service"
+    make_service(top / "first", SLEEP)
+    process = svscan()
+    wait_for(lambda: is_up(top / "first"), 15, "the first service")
+    supervise, = [pid for pid, _, _ in children(process.pid)]
+    # Its stack may not grow, and no program can be run.
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (4096, resource.RLIM_INFINITY))
+    before = cpu_ticks(process.pid)
+    orphan = pid_of(top / "first")
+    for pid in supervise, orphan:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not exists(pid), 10, "it to end")
+    make_service(top / "second", SLEEP)
+    with pytest.raises(AssertionError):  # it is looked for every five seconds
+        wait_for(lambda: is_up(top / "second"), 7)
+    assert process.poll() is None and cpu_ticks(process.pid) - before < 10
+    resource.prlimit(process.pid, resource.RLIMIT_AS,
+                     (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for name in "first", "second":
+        wait_for(lambda: is_up(top / name), 15, name)
+
+
 @pytest.mark.root
 def test_it_waits_when_no_process_can_be_forked(keeper, bin, svscan):
     service = make_service(keeper.dir / "service/s", SLEEP)
