@@ -151,6 +151,7 @@ def kill_without_connection(pid):
         if len(sockets()) == 2:  # signals, and where it listens
             break
         os.kill(pid, signal.SIGCONT)
+        time.sleep(0.02)  # or it would never get on
     os.kill(pid, signal.SIGKILL)
 
 
