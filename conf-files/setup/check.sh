@@ -107,6 +107,21 @@ check_at_once() {
 	[ $result -eq 0 ] || fail "system tests"
 }
 
+# check_parts AS [pytest arguments]: all of them. One after the other they take
+# more than twice as long, and the machine is calm.
+check_parts() {
+	local as=$1 parts="" part
+	shift
+	for part in houses3 houses1 houses2 tools2 tools1; do
+		parts="$parts $as:$part"
+	done
+	if [ -n "${VALIJA_IN_TURN-}" ]; then
+		check_in_turn "$parts" "$@"
+	else
+		check_at_once "$parts" "$@"
+	fi
+}
+
 # Every program has a manual page, and mandoc likes it.
 check_manuals() {
 	local program page bad=0
@@ -125,7 +140,7 @@ check_manuals() {
 # ./setup check [pytest arguments]: as root the system tests run twice, with
 # separate users and as an ordinary one.
 setup_check() {
-	local parts= part who
+	local who
 	# shellcheck disable=SC2086
 	need_packages $BUILD_PACKAGES $TEST_PACKAGES
 	need_peer
@@ -143,19 +158,11 @@ setup_check() {
 	step "manual pages are there and well-formed"
 	if [ "$(id -u)" -eq 0 ]; then
 		for who in root nobody; do
-			for part in houses3 houses1 houses2 tools2 tools1; do
-				parts="$parts test_as_$who:$part"
-			done
+			check_parts "test_as_$who" "$@"
 		done
 	else
-		parts="test_as_myself:houses test_as_myself:tools"
+		check_parts test_as_myself "$@"
 		say "as root there are more tests"
-	fi
-	# One after the other they take twice as long, and the machine is calm.
-	if [ -n "${VALIJA_IN_TURN-}" ]; then
-		check_in_turn "$parts" "$@"
-	else
-		check_at_once "$parts" "$@"
 	fi
 	say "check: everything passed"
 }
