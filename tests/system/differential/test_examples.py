@@ -2,6 +2,7 @@
 Debian's programs do the same. Accounts, hosts and programs that an example
 takes for granted stand in a folder of the test, or are others' names."""
 
+import os
 import re
 import signal
 import socket
@@ -166,7 +167,7 @@ def test_a_server_that_is_typed_serves_the_same(desk, keeper, key):
     seen = []
     for place, env in desk.values():
         process = keeper.start("sh", "-c", "exec 3>&1\n" + replaced(key, swaps), cwd=place, env=env,
-                               stdout=subprocess.PIPE)
+                               stdout=subprocess.PIPE, start_new_session=True)
         port = int(process.stdout.readline())
         with socket.create_connection(("127.0.0.1", port), 20) as client:
             client.shutdown(socket.SHUT_WR)
@@ -177,7 +178,7 @@ def test_a_server_that_is_typed_serves_the_same(desk, keeper, key):
         lines = [line for line in said.splitlines() if b"PORT" not in line and b"PATH" not in line and
                  not line.startswith((b"PWD=", b"OLDPWD="))]
         seen.append([line.replace(bytes(place), b"PLACE") for line in sorted(lines)])
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGTERM)  # the server, not only its shell
         process.wait(10)
     assert seen[0] == seen[1]
 
