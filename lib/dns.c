@@ -160,3 +160,15 @@ void dns_act(struct dns *dns, const struct polls *polls)
 		if (is_pending(&dns->asked[i]))
 			act(dns, &dns->asked[i], polls);
 }
+
+int dns_wait(struct dns *dns, struct polls *polls)
+{
+	int64_t deadline = POLLS_NEVER;
+
+	polls_reset(polls);
+	dns_prepare(dns, polls, &deadline);
+	if (polls_wait(polls, deadline) == -1)
+		return -1;
+	dns_act(dns, polls);
+	return 0;
+}

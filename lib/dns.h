@@ -13,14 +13,9 @@
  *		...
  *	dns_init(&dns, &servers, clock_mono_ms() + 30 * 1000);
  *	mx = dns_ask(&dns, VIEW("example.org"), DNS_MX);
- *	while (dns_is_busy(&dns)) {
- *		polls_reset(&polls);
- *		deadline = POLLS_NEVER;
- *		dns_prepare(&dns, &polls, &deadline);
- *		if (polls_wait(&polls, deadline) == -1)
+ *	while (dns_is_busy(&dns))
+ *		if (dns_wait(&dns, &polls) == -1)
  *			break;
- *		dns_act(&dns, &polls);
- *	}
  *	switch (dns_answer(&dns, mx)->result) ...
  *	dns_free(&dns);
  *
@@ -74,5 +69,10 @@ bool dns_is_busy(const struct dns *dns);
 /* As lib/polls.h says; questions may be added before the former only. */
 void dns_prepare(struct dns *dns, struct polls *polls, int64_t *deadline);
 void dns_act(struct dns *dns, const struct polls *polls);
+/*
+ * Both, and the waiting between, for who has nothing else to wait for: until
+ * something has come or is over. -1 with errno.
+ */
+int dns_wait(struct dns *dns, struct polls *polls) MUST_USE;
 
 #endif

@@ -65,18 +65,6 @@ static void note_all(const struct asking *a, const struct dns *dns)
 				a->ip_text);
 }
 
-static int wait_for_one(struct dns *dns, struct polls *polls)
-{
-	int64_t deadline = POLLS_NEVER;
-
-	polls_reset(polls);
-	dns_prepare(dns, polls, &deadline);
-	if (polls_wait(polls, deadline) == -1)
-		return -1;
-	dns_act(dns, polls);
-	return 0;
-}
-
 /* Until nothing that is still to come can change it. */
 static enum verdict decide(const struct asking *a,
 			   const struct dns_servers *servers, struct str *text)
@@ -92,7 +80,7 @@ static enum verdict decide(const struct asking *a,
 		verdict = blocklists_judge(a->lists, text);
 		if (verdict != VERDICT_PENDING)
 			break;
-		if (wait_for_one(&dns, &polls) == -1)
+		if (dns_wait(&dns, &polls) == -1)
 			die_errno(EXIT_RETRY, "poll");
 	}
 	polls_free(&polls);
