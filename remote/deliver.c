@@ -21,18 +21,13 @@ static size_t look_up_hosts(struct view name, struct ipaddr *ips)
 	return count;
 }
 
-/* A stranger's name, as words may have it. */
-static void name_host(struct str *to, struct view host)
-{
-	log_escape(to, view_first(host, host.len < 255 ? host.len : 255));
-}
-
 static void explain_failure(struct view host, enum exchangers_result result,
 			    struct outcome *outcome)
 {
 	struct str name = { 0 };
 
-	name_host(&name, host);
+	/* A stranger's name, as words may have it. */
+	log_escape(&name, view_first(host, 255));
 	switch (result) {
 	case EXCHANGERS_FOUND:
 		break;
@@ -73,14 +68,16 @@ static size_t find_relay(struct deliver *d, struct view relay,
 			 struct outcome *outcome)
 {
 	struct exchangers *e = &d->exchangers;
+	struct ipaddr ips[EXCHANGERS_MAX];
 	enum exchangers_result result;
+	size_t count = 1;
 
-	exchangers_forget(e);
-	if (route_literal(relay, &e->ips[0]) || ipaddr_parse(relay, &e->ips[0]))
-		return 1;
-	e->count = look_up_hosts(relay, e->ips);
-	if (e->count)
+	if (!route_literal(relay, &ips[0]) && !ipaddr_parse(relay, &ips[0]))
+		count = look_up_hosts(relay, ips);
+	if (count) {
+		exchangers_set(e, ips, count);
 		return e->count;
+	}
 	result = exchangers_of_relay(e, relay);
 	/* Who wrote it into smtproutes can mend it. */
 	if (result == EXCHANGERS_NO_HOST)
@@ -96,18 +93,19 @@ static size_t find_relay(struct deliver *d, struct view relay,
 static size_t find_addresses(struct deliver *d, struct view relay,
 			     struct view host, struct outcome *outcome)
 {
-	struct exchangers *e = &d->exchangers;
 	const struct ownaddress *own = &d->settings.own;
+	struct exchangers *e = &d->exchangers;
+	struct ipaddr literal;
 
 	if (relay.len)
 		return find_relay(d, relay, outcome);
-	if (!route_literal(host, &e->ips[0])) {
+	if (!route_literal(host, &literal)) {
 		explain_failure(host, exchangers_find(e, host, own), outcome);
 		return e->count;
 	}
-	exchangers_forget(e);
-	if (!ownaddress_is(own, &e->ips[0]))
-		return 1;
+	exchangers_set(e, &literal, 1);
+	if (!ownaddress_is(own, &literal))
+		return e->count;
 	explain_failure(host, EXCHANGERS_OURSELVES, outcome);
 	return 0;
 }

@@ -1,6 +1,7 @@
 #include "remote/exchangers.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -36,20 +37,13 @@ static bool ask_all(struct dns *dns)
 	struct polls polls = { 0 };
 	bool fine = true;
 
-	while (fine && dns_is_busy(dns)) {
-		int64_t deadline = POLLS_NEVER;
-
-		polls_reset(&polls);
-		dns_prepare(dns, &polls, &deadline);
-		fine = polls_wait(&polls, deadline) == 0;
-		if (fine)
-			dns_act(dns, &polls);
-	}
+	while (fine && dns_is_busy(dns))
+		fine = dns_wait(dns, &polls) == 0;
 	polls_free(&polls);
 	return fine;
 }
 
-/* Once for all: who has us reads resolv.conf anew starts another process. */
+/* Read once: where resolv.conf has changed, qmail-rspawn starts another. */
 static bool have_servers(struct exchangers *e)
 {
 	if (e->has_servers)
@@ -243,18 +237,12 @@ static enum exchangers_result find_addresses(struct search *s)
 
 static enum exchangers_result find_for_host(struct search *s, struct view host)
 {
+	enum exchangers_result result;
+
 	s->hosts[0] = (struct named){ .name = host, .lot = draw_lot() };
 	s->host_count = 1;
-	switch (find_addresses(s)) {
-	case EXCHANGERS_NO_ADDRESS:
-		return EXCHANGERS_NO_HOST;
-	case EXCHANGERS_OURSELVES:
-		return EXCHANGERS_OURSELVES;
-	case EXCHANGERS_FOUND:
-		return EXCHANGERS_FOUND;
-	default:
-		return EXCHANGERS_TROUBLE;
-	}
+	result = find_addresses(s);
+	return result == EXCHANGERS_NO_ADDRESS ? EXCHANGERS_NO_HOST : result;
 }
 
 static enum exchangers_result find(struct search *s, struct view host)
@@ -280,46 +268,72 @@ static enum exchangers_result find(struct search *s, struct view host)
 	return result;
 }
 
-static bool is_kept(const struct exchangers *e, struct view host)
+/* Something that is another where control/ says something else of us. */
+static void describe_own(const struct ownaddress *own, struct str *to)
 {
-	return e->count && view_eq_nocase(str_view(&e->host), host) &&
+	if (!own)
+		return;
+	str_append(to, str_view(&own->more.entries));
+	str_append_byte(to, '/');
+	str_append(to, str_view(&own->never.entries));
+}
+
+/* For this host, by what is said of us now; an empty one has nothing kept. */
+static bool is_kept(const struct exchangers *e, struct view host,
+		    struct view own)
+{
+	return e->host.len && view_eq_nocase(str_view(&e->host), host) &&
+	       view_eq(str_view(&e->own), own) &&
 	       clock_mono_ms() < e->kept_until_ms;
 }
 
-static enum exchangers_result keep(struct exchangers *e, struct view host,
-				   enum exchangers_result result)
+static void keep(struct exchangers *e, struct view host, struct view own)
 {
-	if (result != EXCHANGERS_FOUND) {
-		exchangers_forget(e);
-		return result;
-	}
 	str_set(&e->host, host);
+	str_set(&e->own, own);
 	e->kept_until_ms = clock_mono_ms() + EXCHANGERS_KEPT_MS;
-	return EXCHANGERS_FOUND;
+}
+
+/* own: NULL for a relay. */
+static enum exchangers_result look_up(struct exchangers *e, struct view host,
+				      const struct ownaddress *own)
+{
+	struct search s = { .e = e, .own = own };
+	enum exchangers_result result = EXCHANGERS_FOUND;
+	struct str described = { 0 };
+
+	describe_own(own, &described);
+	if (!is_kept(e, host, str_view(&described))) {
+		exchangers_forget(e);
+		if (!have_servers(e))
+			result = EXCHANGERS_TROUBLE;
+		else
+			result = own ? find(&s, host) : find_for_host(&s, host);
+		if (result == EXCHANGERS_FOUND)
+			keep(e, host, str_view(&described));
+	}
+	str_free(&described);
+	return result;
 }
 
 enum exchangers_result exchangers_find(struct exchangers *e, struct view host,
 				       const struct ownaddress *own)
 {
-	struct search s = { .e = e, .own = own };
-
-	if (is_kept(e, host))
-		return EXCHANGERS_FOUND;
-	exchangers_forget(e);
-	return have_servers(e) ? keep(e, host, find(&s, host))
-			       : EXCHANGERS_TROUBLE;
+	return look_up(e, host, own);
 }
 
 enum exchangers_result exchangers_of_relay(struct exchangers *e,
 					   struct view relay)
 {
-	struct search s = { .e = e };
+	return look_up(e, relay, NULL);
+}
 
-	if (is_kept(e, relay))
-		return EXCHANGERS_FOUND;
+void exchangers_set(struct exchangers *e, const struct ipaddr *ips,
+		    size_t count)
+{
 	exchangers_forget(e);
-	return have_servers(e) ? keep(e, relay, find_for_host(&s, relay))
-			       : EXCHANGERS_TROUBLE;
+	e->count = count < EXCHANGERS_MAX ? count : EXCHANGERS_MAX;
+	memcpy(e->ips, ips, e->count * sizeof(*ips));
 }
 
 void exchangers_forget(struct exchangers *e)
@@ -331,5 +345,6 @@ void exchangers_forget(struct exchangers *e)
 void exchangers_free(struct exchangers *e)
 {
 	str_free(&e->host);
+	str_free(&e->own);
 	*e = (struct exchangers){ 0 };
 }

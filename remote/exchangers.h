@@ -38,7 +38,8 @@ struct exchangers {
 	struct ipaddr ips[EXCHANGERS_MAX];
 	size_t count;
 	/* The rest is its own. */
-	struct str host; /* that the addresses are of; empty for none */
+	struct str host; /* that the addresses are kept for; empty for none */
+	struct str own;  /* who we were then; empty for a relay */
 	int64_t kept_until_ms;
 	bool has_servers;
 	struct dns_servers servers;
@@ -49,6 +50,9 @@ enum exchangers_result exchangers_find(struct exchangers *e, struct view host,
 /* The addresses of a relay, which may be our own: FOUND, TROUBLE, NO_HOST. */
 enum exchangers_result exchangers_of_relay(struct exchangers *e,
 					   struct view relay) MUST_USE;
+/* Addresses that are known from elsewhere; nothing is kept of them. */
+void exchangers_set(struct exchangers *e, const struct ipaddr *ips,
+		    size_t count);
 /* Ask again next time. */
 void exchangers_forget(struct exchangers *e);
 void exchangers_free(struct exchangers *e);

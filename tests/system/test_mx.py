@@ -9,7 +9,7 @@ import pytest
 import jobs
 from dnsserver import DnsServer
 from house import House
-from test_remote import Instance, Server, rjob
+from test_remote import MESSAGE, Instance, Server
 from waiting import wait_for
 
 OURSELVES = ("DSorry. Although I'm listed as a best-preference MX or A for that host,\n"
@@ -336,19 +336,62 @@ def test_names_that_cannot_be_hosts(world, host):
 
 # ---- a worker ----
 
-def test_a_worker_asks_once_for_what_it_needs_often(world, monkeypatch):
+@pytest.fixture
+def worker(world, monkeypatch):
+    """One qmail-remote that takes job after job: worker() is the last one's outcome."""
     monkeypatch.setenv("DNSCACHEIP", world.dns.cacheip)
+    peer = jobs.Peer([world.instance.home / "bin/qmail-remote", "--jobs"])
+    number = 0
+
+    def deliver(host="far.test"):
+        nonlocal number
+        number += 1
+        peer.send(*jobs.job(number, MESSAGE, b"s@me.test", [(1, b"r@far.test")],
+                            host=host.encode()))
+        said, outcomes = peer.result()
+        assert said == number
+        return outcomes[1]
+    yield deliver
+    peer.close()
+
+
+ACCEPTED = ("K", f"{ip(1)} accepted message.\nRemote host said: 250 taken\n")
+
+
+def test_a_worker_asks_once_for_what_it_needs_often(world, worker):
     world.names("far.test MX 10 one.test", "one.test A " + ip(1))
-    peer = jobs.Peer([world.instance.home / "bin/qmail-rspawn"])
-    try:
-        assert peer.hello() >= 1
-        for number in range(1, 6):
-            peer.send(*rjob(number, [(1, b"r@far.test")]))
-            assert peer.result()[0] == number
-    finally:
-        peer.close()
-    assert len(world.first.data) == 5
+    for _ in range(5):
+        assert worker() == ACCEPTED
     assert [a for a in world.dns.asked if a[1] == "MX"] == [("far.test", "MX", "udp")]
+    assert len(world.dns.asked) == 3
+
+
+def test_a_worker_asks_once_for_a_relay(world, worker):
+    world.instance.control("smtproutes", f"far.test:relay.test:{world.first.port}\n")
+    world.names("relay.test A " + ip(1))
+    for _ in range(3):
+        assert worker() == ACCEPTED
+    assert len(world.dns.asked) == 2
+
+
+def test_a_worker_keeps_nothing_for_another_host(world, worker):
+    world.names("far.test A " + ip(1))
+    assert worker() == ACCEPTED
+    # A literal, and then a host without a name.
+    assert worker(f"[{ip(1)}]") == ACCEPTED
+    assert worker("")[1].startswith("Sorry, I couldn't find any host named .")
+    assert worker("other.test") == ("D", "Sorry, I couldn't find any host named other.test. "
+                                         "(#5.1.2)\n")
+    assert worker() == ACCEPTED
+
+
+def test_who_we_are_counts_at_once(world, worker):
+    world.names("far.test A " + ip(1))
+    assert worker() == ACCEPTED
+    world.others([])
+    assert "D" + worker()[1] == OURSELVES
+    world.others([ip(1)])
+    assert worker() == ACCEPTED
 
 
 # ---- all of it ----
