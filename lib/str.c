@@ -210,6 +210,13 @@ void str_append_byte(struct str *s, char byte)
 	str_append(s, view_make(&byte, 1));
 }
 
+void str_append_printable(struct str *s, struct view v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		str_append_byte(s,
+				v.p[i] >= ' ' && v.p[i] <= '~' ? v.p[i] : '?');
+}
+
 void str_append_u64(struct str *s, uint64_t value)
 {
 	char digits[20];

@@ -100,6 +100,8 @@ void str_reserve(struct str *s, size_t more);
 void str_append(struct str *s, struct view v);
 void str_append_c(struct str *s, const char *c);
 void str_append_byte(struct str *s, char byte);
+/* With `?` for each byte that is not printable ASCII: one line, in any case. */
+void str_append_printable(struct str *s, struct view v);
 void str_append_u64(struct str *s, uint64_t value);
 void str_append_hex64(struct str *s, uint64_t value); /* 16 digits */
 void str_appendf(struct str *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -57,17 +57,6 @@ static struct view cut_enhanced(struct view *text, struct view otherwise)
 	return view_first(view_from(code, 1), code.len - 2);
 }
 
-/* The text may be a stranger's: one line of printable bytes. */
-static void append_shown(struct str *to, struct view text)
-{
-	text = view_first(text, TEXT_MAX_BYTES);
-	for (size_t i = 0; i < text.len; i++) {
-		bool plain = text.p[i] >= ' ' && text.p[i] <= '~';
-
-		str_append(to, plain ? view_make(text.p + i, 1) : VIEW("?"));
-	}
-}
-
 static void refuse_for_queue(struct session *s, enum enqueue_result result,
 			     struct view text)
 {
@@ -75,9 +64,10 @@ static void refuse_for_queue(struct session *s, enum enqueue_result result,
 	struct str enhanced = { 0 };
 	struct str shown = { 0 };
 
-	append_shown(&enhanced, cut_enhanced(&text, permanent ? VIEW("5.3.0")
-							      : VIEW("4.3.0")));
-	append_shown(&shown, text);
+	str_append_printable(
+		&enhanced,
+		cut_enhanced(&text, permanent ? VIEW("5.3.0") : VIEW("4.3.0")));
+	str_append_printable(&shown, view_first(text, TEXT_MAX_BYTES));
 	session_log(s, permanent ? "refused message:" : "deferred message:",
 		    str_view(&shown));
 	session_reply(s, permanent ? 554 : 451, str_c(&enhanced),
@@ -113,7 +103,8 @@ static void accept_message(struct message *m)
 	log_accepted(m);
 	str_appendf(&text, "ok %lld qp %llu by ", (long long)clock_wall_s(),
 		    (unsigned long long)queue_number(&m->q));
-	append_shown(&text, str_view(&m->s->policy->host));
+	str_append_printable(&text, view_first(str_view(&m->s->policy->host),
+					       TEXT_MAX_BYTES));
 	session_reply(m->s, 250, "2.0.0", str_c(&text));
 	str_free(&text);
 }

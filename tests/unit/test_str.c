@@ -140,6 +140,17 @@ static void test_a_str_grows_and_is_always_terminated(void **state)
 	assert_null(s.p);
 }
 
+static void test_what_is_not_printable_is_a_question_mark(void **state)
+{
+	struct str s = { 0 };
+
+	(void)state;
+	str_append_printable(&s, VIEW(" a~\0\n\r\t\x1b\x7f\x80\xff"));
+	assert_string_equal(str_c(&s), " a~????????");
+	assert_int_equal(s.len, 11);
+	str_free(&s);
+}
+
 static void test_remove_takes_out_the_middle_and_the_end(void **state)
 {
 	struct str s = { 0 };
@@ -205,6 +216,7 @@ int main(void)
 		cmocka_unit_test(
 			test_numbers_are_digits_only_and_never_overflow),
 		cmocka_unit_test(test_a_str_grows_and_is_always_terminated),
+		cmocka_unit_test(test_what_is_not_printable_is_a_question_mark),
 		cmocka_unit_test(test_remove_takes_out_the_middle_and_the_end),
 		cmocka_unit_test(test_a_size_that_overflows_dies_temporarily),
 	};

@@ -33,16 +33,6 @@ struct session {
 
 /* ---- text and log ---- */
 
-static void append_printable(struct str *to, struct view v)
-{
-	for (size_t i = 0; i < v.len; i++) {
-		bool is_printable = v.p[i] >= ' ' && v.p[i] <= '~';
-
-		str_append(to, is_printable ? view_first(view_from(v, i), 1)
-					    : VIEW("?"));
-	}
-}
-
 static const char *code_of(const struct refusal *refusal)
 {
 	return refusal->is_final ? "553 " : "451 ";
@@ -53,7 +43,7 @@ static void log_it(const struct session *s)
 	struct str line = { 0 };
 
 	str_append_c(&line, "rblsmtpd: ");
-	append_printable(&line, view_first(s->refusal->ip, 64));
+	str_append_printable(&line, view_first(s->refusal->ip, 64));
 	str_appendf(&line, " pid %d: %s", (int)getpid(), code_of(s->refusal));
 	str_append(&line, str_view(&s->text));
 	str_append_byte(&line, '\n');
@@ -178,7 +168,8 @@ noreturn void refusal_serve(const struct refusal *refusal)
 	char in_space[1024];
 	char out_space[1024];
 
-	append_printable(&s.text, view_first(refusal->text, REFUSAL_TEXT_MAX));
+	str_append_printable(&s.text,
+			     view_first(refusal->text, REFUSAL_TEXT_MAX));
 	log_it(&s);
 	confine();
 	inherit_nodelay(STDOUT_FILENO);
